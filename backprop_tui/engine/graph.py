@@ -1,0 +1,220 @@
+"""The immutable record of one run: nodes, edges and values, each node under its own name.
+
+A node's *id* is stable: it comes from the source (variable, loop values, helper functions), not
+from counting, so that it survives an edit, and most ids survive a change of size as well.
+Names are worked out when first asked for: recording does not pay for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from backprop_tui.engine.operations import Operation, Value
+from backprop_tui.engine.provenance import LoopValue, Place
+from backprop_tui.engine.tape import Record, Tape, Var
+
+
+class NodeKind(Enum):
+    """What a node is."""
+
+    LEAF = "leaf"
+    """An input or a weight: it can be edited and has a gradient."""
+
+    CONSTANT = "constant"
+    """A number in the program: no gradient is sent to it."""
+
+    OPERATION = "operation"
+    """The result of an operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeName:
+    """What a node is called."""
+
+    id: str
+    """Unique in the graph and stable: `z[t=2]`, `h`, `z/getitem` (a part of z), `2` (constant)."""
+
+    base: str
+    """The variable's name in the code, or for an unnamed part the operation's."""
+
+    loops: tuple[tuple[str, LoopValue], ...]
+    """The loops around it with their values then, outermost first."""
+
+    scope: tuple[str, ...]
+    """The helper functions inside which it was computed, outermost first."""
+
+    named: bool
+    """Whether the code gives it a name of its own."""
+
+    part_of: int | None
+    """For an unnamed part: the named node that it goes into."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One value of the program."""
+
+    index: int
+    kind: NodeKind
+    name: NodeName
+    op: type[Operation] | None
+    operands: tuple[int, ...]
+    value: Value
+    params: dict[str, Any]
+    place: Place | None
+
+    @property
+    def id(self) -> str:
+        """The stable, unique id."""
+        return self.name.id
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One use of a node by another. The gradient flows from `source` to `target`."""
+
+    source: int
+    """The node that uses: the one whose result depends on the operand."""
+
+    target: int
+    """The operand."""
+
+    slot: int
+    """Which of the source's operands it is, from 0."""
+
+
+class Graph:
+    """What one run of a program did. Operands always come before their uses."""
+
+    def __init__(self, tape: Tape, output: Var) -> None:
+        if output.tape is not tape:
+            raise ValueError("the output is not on this tape")
+        self.records: tuple[Record, ...] = tuple(tape.records)
+        self.leaves: dict[str, int] = dict(tape.leaves)
+        self.output: int = output.index
+        """The index of the node from which the backward pass starts."""
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Node:
+        record = self.records[index]
+        if record.op is not None:
+            kind = NodeKind.OPERATION
+        elif index in self._leaf_names:
+            kind = NodeKind.LEAF
+        else:
+            kind = NodeKind.CONSTANT
+        return Node(
+            index,
+            kind,
+            self.names[index],
+            record.op,
+            record.operands,
+            record.value,
+            record.params or {},
+            record.place,
+        )
+
+    def __iter__(self) -> Iterator[Node]:
+        return (self[index] for index in range(len(self.records)))
+
+    @cached_property
+    def needs_gradient(self) -> tuple[bool, ...]:
+        """Whether a node depends on any leaf; to the others no gradient is sent."""
+        leaves = set(self.leaves.values())
+        needs: list[bool] = []
+        for index, record in enumerate(self.records):
+            needs.append(index in leaves or any([needs[o] for o in record.operands]))
+        return tuple(needs)
+
+    @cached_property
+    def uses(self) -> tuple[tuple[Edge, ...], ...]:
+        """For each node the edges of its uses, in the order of the program."""
+        found: list[list[Edge]] = [[] for _ in self.records]
+        for index, record in enumerate(self.records):
+            for slot, operand in enumerate(record.operands):
+                found[operand].append(Edge(index, operand, slot))
+        return tuple(tuple(edges) for edges in found)
+
+    @cached_property
+    def names(self) -> tuple[NodeName, ...]:
+        """The names of all nodes."""
+        return _name_all(self)
+
+    @cached_property
+    def index_of(self) -> dict[str, int]:
+        """The node with an id."""
+        return {name.id: index for index, name in enumerate(self.names)}
+
+    @cached_property
+    def _leaf_names(self) -> dict[int, str]:
+        return {index: name for name, index in self.leaves.items()}
+
+
+OUTPUT_NAME = "output"
+"""What an output is called to which the program gives no name."""
+
+
+def _name_all(graph: Graph) -> tuple[NodeName, ...]:
+    records = graph.records
+    leaf_names = {index: name for name, index in graph.leaves.items()}
+    consumer: list[int | None] = [None] * len(records)
+    for index in range(len(records) - 1, -1, -1):
+        for operand in records[index].operands:
+            consumer[operand] = index  # the first use wins, as it is met last
+
+    # From the end, so that a part knows the name of what it goes into.
+    drafts: list[tuple[str, str, bool, int | None]] = [("", "", False, None)] * len(records)
+    for index in range(len(records) - 1, -1, -1):
+        record = records[index]
+        if record.op is None:
+            name = leaf_names.get(index) or _constant_name(record.value)
+            drafts[index] = (name, name, index in leaf_names, None)
+            continue
+        variable = record.place.site.name if record.place is not None else None
+        into = consumer[index]
+        if variable is not None:
+            drafts[index] = (variable, variable, True, None)
+        elif index == graph.output or into is None:
+            drafts[index] = (OUTPUT_NAME, OUTPUT_NAME, index == graph.output, None)
+        else:
+            whole, _, named, part_of = drafts[into]
+            whole = whole.split("/")[0]
+            part = record.op.name
+            drafts[index] = (f"{whole}/{part}", part, False, into if named else part_of)
+
+    taken: dict[str, int] = {}
+    names: list[NodeName] = []
+    for index, (name, base, named, part_of) in enumerate(drafts):
+        loops, scope = _context(records[index].place)
+        stem = "/".join((*scope, name)) + _suffix(loops)
+        count = taken[stem] = taken.get(stem, 0) + 1
+        unique = stem if count == 1 else f"{stem}#{count}"
+        names.append(NodeName(unique, base, loops, scope, named, part_of))
+    return tuple(names)
+
+
+def _constant_name(value: Value) -> str:
+    return f"{value:g}" if isinstance(value, float) else "constant"
+
+
+def _suffix(loops: tuple[tuple[str, LoopValue], ...]) -> str:
+    return "[" + ",".join(f"{name}={value}" for name, value in loops) + "]" if loops else ""
+
+
+def _context(
+    place: Place | None,
+) -> tuple[tuple[tuple[str, LoopValue], ...], tuple[str, ...]]:
+    """The loops (those of the callers first) and helper functions around a place."""
+    if place is None:
+        return (), ()
+    if not place.callers:
+        return place.loops, ()
+    loops = [pair for caller in place.callers for pair in caller.loops]
+    inside = [c.site.function for c in (*place.callers[1:], place)]
+    return (*loops, *place.loops), tuple(inside)

@@ -1,0 +1,86 @@
+"""How much rounding a value carries: an estimate, cell by cell, through a whole graph.
+
+Every float64 operation is off by about 1e-16 of what it handles. A sum that cancels keeps that
+error while the value shrinks, and everything after it inherits it. So two right answers can
+differ by far more than 1e-16 of themselves, and only this tells by how much.
+
+First order: what an operand's error does to a result is found by moving that operand by its error
+and looking how far the result moves. It is slow beside a comparison, so it is only asked where
+there is something to doubt.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+
+from backprop_tui.engine.broadcasting import shape_of, sum_to_shape
+from backprop_tui.engine.graph import Graph
+from backprop_tui.engine.operations import Operation, Value
+from backprop_tui.engine.trace import Trace, apply_rule
+
+UNIT = float(np.finfo(np.float64).eps)
+
+
+def value_rounding(graph: Graph) -> list[Any]:
+    """For each node the rounding in its value, of the value's shape; leaves have none."""
+    errors: list[Any] = []
+    with np.errstate(all="ignore"):
+        for record in graph.records:
+            if record.op is None:
+                errors.append(np.zeros(shape_of(record.value)))
+                continue
+            op, params = record.op, record.params or {}
+            values = [_wide(graph.records[i].value) for i in record.operands]
+            out = _wide(record.value)
+            # A sum of products rounds each of its terms, however small the total.
+            handled = out if op.elementwise else op.forward(*map(np.abs, values), **params)
+            error = UNIT * np.abs(handled)
+            for slot, operand in enumerate(record.operands):
+                if errors[operand].any():
+                    moved = [*values]
+                    moved[slot] = values[slot] + errors[operand]
+                    error = error + np.abs(op.forward(*moved, **params) - out)
+            errors.append(np.asarray(error))
+    return errors
+
+
+def gradient_rounding(trace: Trace, value_errors: list[Any]) -> list[Any]:
+    """For each node the rounding in its gradient, of the value's shape."""
+    graph = trace.graph
+    errors: list[Any] = [np.zeros(shape_of(record.value)) for record in graph.records]
+    with np.errstate(all="ignore"):
+        for index in range(graph.output, -1, -1):
+            record, g = graph.records[index], trace.gradients[index]
+            if g is None or record.op is None:
+                continue
+            op = cast(type[Operation], record.op)
+            inputs = [g, record.value, *(graph.records[i].value for i in record.operands)]
+            noise = [errors[index], value_errors[index]]
+            noise += [value_errors[i] for i in record.operands]
+            for slot, target in enumerate(record.operands):
+                if not graph.needs_gradient[target]:
+                    continue
+                rule = op.contribution_to(slot)
+                arrays: list[Any] = [_wide(v) for v in inputs]
+
+                def sent(given: list[Any], rule: Any = rule, slot: int = slot) -> Any:
+                    g, out, *values = given
+                    return apply_rule(rule, op, slot, g, out, values, record.params)  # noqa: B023
+
+                exact = sent(arrays)
+                error = UNIT * np.abs(exact)
+                for position, amount in enumerate(noise):
+                    if amount.any():
+                        moved = [*arrays]
+                        moved[position] = arrays[position] + amount
+                        error = error + np.abs(sent(moved) - exact)
+                shape = shape_of(graph.records[target].value)
+                errors[target] = errors[target] + np.asarray(sum_to_shape(np.asarray(error), shape))
+    return errors
+
+
+def _wide(value: Value) -> Any:
+    """A scalar as numpy's, whose arithmetic answers inf and nan where Python's refuses."""
+    return np.float64(value) if type(value) is float else value

@@ -1,0 +1,50 @@
+"""Run a program on the tape."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from backprop_tui.engine import xp
+from backprop_tui.engine.graph import Graph
+from backprop_tui.engine.operations import Value
+from backprop_tui.engine.tape import Tape, UnsupportedProgram, Var
+
+
+def record(
+    program: Callable[..., Any],
+    leaves: Mapping[str, Value],
+    sizes: Mapping[str, int] | None = None,
+    *,
+    places: bool = True,
+) -> Graph:
+    """Run `program(xp, **leaves, **sizes)` and return what happened.
+
+    The output is what the program returns; if it is not a scalar, the backward pass starts from
+    the sum of its cells. With `places` false, nodes have no names of their own and no source:
+    for runs of which only the values are needed.
+
+    Raises UnsupportedProgram if the program does what the tape cannot record, and whatever the
+    program itself raises.
+    """
+    tape = Tape(getattr(program, "__code__", None), places=places)
+    # The records are kept and none of them is part of a cycle: collecting garbage meanwhile
+    # would only walk over ever more of them.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with np.errstate(all="ignore"):
+            inputs = {name: tape.leaf(name, value) for name, value in leaves.items()}
+            output = program(xp, **inputs, **(sizes or {}))
+    finally:
+        if collecting:
+            gc.enable()
+    if not isinstance(output, Var):
+        raise UnsupportedProgram(
+            "the program must return a value that was calculated from its leaves, "
+            f"not {type(output).__name__}"
+        )
+    return Graph(tape, output)

@@ -1,0 +1,177 @@
+"""The functions that a lesson calls as `xp.…`: torch's names and conventions, on the tape.
+
+A lesson's function gets this module as `xp` to be recorded by hand, and torch itself to be run
+by torch. So each function here must mean what torch's function of that name means.
+"""
+
+# mypy: disable-error-code="no-redef"
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backprop_tui.engine.operations import functions, reductions, shapes
+from backprop_tui.engine.operations.arithmetic import Add, Div, Mul, Neg, Pow, Sub
+from backprop_tui.engine.operations.reductions import Dim
+from backprop_tui.engine.tape import UnsupportedProgram, Var, matrix_transposed, product, tape_of
+
+Shape = tuple[int, ...] | list[int]
+
+
+def add(input: object, other: object) -> Var:
+    return tape_of((input, other)).record(Add, (input, other))
+
+
+def sub(input: object, other: object) -> Var:
+    return tape_of((input, other)).record(Sub, (input, other))
+
+
+def mul(input: object, other: object) -> Var:
+    return tape_of((input, other)).record(Mul, (input, other))
+
+
+def div(input: object, other: object) -> Var:
+    return tape_of((input, other)).record(Div, (input, other))
+
+
+def neg(input: Var) -> Var:
+    return input.tape.record(Neg, (input,))
+
+
+def pow(input: object, exponent: object) -> Var:
+    return tape_of((input, exponent)).record(Pow, (input, exponent))
+
+
+def exp(input: Var) -> Var:
+    return input.tape.record(functions.Exp, (input,))
+
+
+def log(input: Var) -> Var:
+    return input.tape.record(functions.Log, (input,))
+
+
+def sqrt(input: Var) -> Var:
+    return input.tape.record(functions.Sqrt, (input,))
+
+
+def sin(input: Var) -> Var:
+    return input.tape.record(functions.Sin, (input,))
+
+
+def cos(input: Var) -> Var:
+    return input.tape.record(functions.Cos, (input,))
+
+
+def tanh(input: Var) -> Var:
+    return input.tape.record(functions.Tanh, (input,))
+
+
+def sigmoid(input: Var) -> Var:
+    return input.tape.record(functions.Sigmoid, (input,))
+
+
+def relu(input: Var) -> Var:
+    return input.tape.record(functions.Relu, (input,))
+
+
+def abs(input: Var) -> Var:
+    return input.tape.record(functions.Abs, (input,))
+
+
+def maximum(input: object, other: object) -> Var:
+    return tape_of((input, other)).record(functions.Maximum, (input, other))
+
+
+def _reduced(dim: Any, keepdim: bool) -> dict[str, Any] | None:
+    """The parameters of a reduction; none where all is reduced."""
+    if isinstance(dim, list | tuple):
+        dim = tuple(dim) or None  # torch: no dimension named means all
+    return None if dim is None and not keepdim else {"dim": dim, "keepdim": keepdim}
+
+
+def sum(input: Var, dim: Dim = None, keepdim: bool = False) -> Var:
+    return input.tape.record(reductions.Sum, (input,), _reduced(dim, keepdim))
+
+
+def mean(input: Var, dim: Dim = None, keepdim: bool = False) -> Var:
+    return input.tape.record(reductions.Mean, (input,), _reduced(dim, keepdim))
+
+
+def matmul(input: Var, other: Var) -> Var:
+    return tape_of((input, other)).record(product(input, other), (input, other))
+
+
+def _of_ranks(name: str, a: Var, b: Var, ranks: tuple[int, int]) -> None:
+    if (np.ndim(a.value), np.ndim(b.value)) != ranks:
+        raise UnsupportedProgram(f"{name} needs operands with {ranks[0]} and {ranks[1]} dimensions")
+
+
+def dot(input: Var, tensor: Var) -> Var:
+    _of_ranks("dot", input, tensor, (1, 1))
+    return input.tape.record(product(input, tensor), (input, tensor))
+
+
+def mv(input: Var, vec: Var) -> Var:
+    _of_ranks("mv", input, vec, (2, 1))
+    return input.tape.record(product(input, vec), (input, vec))
+
+
+def mm(input: Var, mat2: Var) -> Var:
+    _of_ranks("mm", input, mat2, (2, 2))
+    return input.tape.record(product(input, mat2), (input, mat2))
+
+
+def transpose(input: Var, dim0: int, dim1: int) -> Var:
+    return input.tape.record(shapes.Transpose, (input,), {"dim0": dim0, "dim1": dim1})
+
+
+def t(input: Var) -> Var:
+    return input.tape.record(shapes.Transpose, (input,), matrix_transposed(input))
+
+
+def reshape(input: Var, shape: Shape) -> Var:
+    return input.tape.record(shapes.Reshape, (input,), {"shape": tuple(shape)})
+
+
+def squeeze(input: Var, dim: int | tuple[int, ...] | None = None) -> Var:
+    return input.tape.record(shapes.Squeeze, (input,), {"dim": dim})
+
+
+def unsqueeze(input: Var, dim: int) -> Var:
+    return input.tape.record(shapes.Unsqueeze, (input,), {"dim": dim})
+
+
+def cat(tensors: Any, dim: int = 0) -> Var:
+    tensors = tuple(tensors)
+    return tape_of(tensors).record(shapes.Cat, tensors, {"dim": dim})
+
+
+def concatenate(tensors: Any, dim: int = 0) -> Var:
+    tensors = tuple(tensors)
+    return tape_of(tensors).record(shapes.Cat, tensors, {"dim": dim})
+
+
+def stack(tensors: Any, dim: int = 0) -> Var:
+    tensors = tuple(tensors)
+    return tape_of(tensors).record(shapes.Stack, tensors, {"dim": dim})
+
+
+def _install_methods() -> None:
+    """Let `x.tanh()` be the same as `xp.tanh(x)`, as in torch."""
+    for function in (
+        exp, log, sqrt, sin, cos, tanh, sigmoid, relu, abs, sum, mean,
+        matmul, dot, mv, mm, transpose, t, squeeze, unsqueeze, maximum, pow,
+        add, sub, mul, div, neg,
+    ):  # fmt: skip
+        setattr(Var, function.__name__, function)
+
+    def reshape_method(self: Var, *shape: Any) -> Var:
+        sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+        return self.tape.record(shapes.Reshape, (self,), {"shape": tuple(sizes)})
+
+    Var.reshape = Var.view = reshape_method  # type: ignore[attr-defined]
+
+
+_install_methods()

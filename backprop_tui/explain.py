@@ -1,0 +1,481 @@
+"""Steps in words and formulas, as lines of segments. No colours and no screen here.
+
+Everything is made when it is looked at, for one step at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from backprop_tui.engine.broadcasting import shape_of
+from backprop_tui.engine.formula import (
+    Segment,
+    Segments,
+    Symbol,
+    as_text,
+    pretty_name,
+    render,
+    subscript,
+)
+from backprop_tui.engine.graph import Edge, Node, NodeKind
+from backprop_tui.engine.operations import Operation, Value
+from backprop_tui.engine.operations.shapes import Index, Transpose
+from backprop_tui.engine.trace import Step, StepKind, Trace
+from backprop_tui.values import format_number, format_shape
+
+LineKind = Literal["formula", "equals", "why", "notice", "ledger", "state"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an explanation."""
+
+    kind: LineKind
+    """`formula`: left side and right side in symbols · `equals`: the same again, one step
+    further, beginning with '=' · `why`: why it is so · `notice`: what the lesson says about the
+    node · `ledger`: one contribution of several · `state`: what is still awaited."""
+
+    segments: Segments
+
+    @property
+    def text(self) -> str:
+        """The line without roles."""
+        return as_text(self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A step, explained."""
+
+    title: Segments
+    lines: tuple[Line, ...]
+
+    @property
+    def formula(self) -> str:
+        """The formula in symbols, in one line."""
+        return next((line.text for line in self.lines if line.kind == "formula"), "")
+
+    @property
+    def numbers(self) -> str:
+        """The formula with numbers, and its result, in one line."""
+        return " ".join(line.text for line in self.lines if line.kind == "equals")
+
+
+def _words(text: str) -> Segments:
+    return (Segment(text, "plain"),)
+
+
+# ── symbols ───────────────────────────────────────────────────────────────────────────────────
+
+
+MAX_NESTING = 6
+"""How deep unnamed parts are written out; below that an operation's name stands for them."""
+
+
+class Notation:
+    """How the nodes of a graph are written: h₂ for the node, ∂y/∂h₂ for its gradient."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.graph = trace.graph
+        self._symbols: dict[int, Symbol] = {}
+        self._depth = 0
+
+    def value(self, index: int) -> Symbol:
+        """A node as a symbol: its name, or for an unnamed part the expression it stands for."""
+        symbol = self._symbols.get(index)
+        if symbol is None:
+            symbol = self._symbols[index] = self._value(index)
+        return symbol
+
+    def gradient(self, index: int) -> Symbol:
+        """∂output/∂node."""
+        above = self.value(self.graph.output).text
+        node = self.value(index)
+        below = f"({node.text})" if node.compound else node.text
+        return Symbol(
+            f"∂{above}/∂{below}", "gradient", node.ref, node.scalar, compound=False
+        )
+
+    def number(self, value: Value) -> Symbol:
+        """A value as it stands in a formula: a number, a short vector, or only its shape."""
+        if isinstance(value, float):
+            text = format_number(value).replace("-", "−")
+            # 1.2e−7 is one number: brackets as for any negative one only with a sign in front.
+            return Symbol(text, "number")
+        if value.ndim == 1 and value.size <= 4:
+            cells = " ".join(format_number(float(cell)) for cell in value)
+            return Symbol(f"[{cells.replace('-', '−')}]", "number", scalar=False)
+        return Symbol(f"⟨{format_shape(value.shape)}⟩", "number", scalar=False)
+
+    def _value(self, index: int) -> Symbol:
+        node = self.graph[index]
+        scalar = isinstance(node.value, float)
+        if node.kind is NodeKind.CONSTANT:
+            number = self.number(node.value)
+            return Symbol(number.text, "number", node.id, number.scalar)
+        if node.name.named or node.op is None:
+            return Symbol(node_text(node), "value", node.id, scalar)
+        return self._part(node, scalar)
+
+    def _part(self, node: Node, scalar: bool) -> Symbol:
+        op = cast(type[Operation], node.op)
+        if self._depth >= MAX_NESTING:
+            return Symbol(f"{op.name}(…)", "value", node.id, scalar)
+        self._depth += 1
+        try:
+            return self._expression(node, scalar)
+        finally:
+            self._depth -= 1
+
+    def _expression(self, node: Node, scalar: bool) -> Symbol:
+        operand = self.value(node.operands[0])
+        inner = f"({operand.text})" if operand.compound else operand.text
+        if node.op is Transpose and node.params.get("dim1") in (1, -1):
+            return Symbol(f"{inner}ᵀ", "value", node.id, scalar)
+        if node.op is Index:
+            return Symbol(
+                f"{inner}[{index_text(node.params['index'])}]", "value", node.id, scalar
+            )
+        text = as_text(self.forward_formula(node))
+        return Symbol(text, "value", node.id, scalar, compound=not text.endswith(")"))
+
+    def forward_formula(self, node: Node) -> Segments:
+        """How a node's value is computed, in symbols."""
+        op = cast(type[Operation], node.op)
+        if op.variadic:
+            names = ", ".join(self.value(i).text for i in node.operands)
+            return (Segment(op.name, "function"), Segment(f"([{names}])", "plain"))
+        if op is Index:
+            inner = self.value(node.operands[0])
+            return (
+                Segment(inner.text, inner.role, inner.ref),
+                Segment(f"[{index_text(node.params['index'])}]", "operator"),
+            )
+        return render(op.text, self._lookup(node, self.value))
+
+    def numeric_formula(self, node: Node) -> Segments:
+        """The same with numbers."""
+        op = cast(type[Operation], node.op)
+
+        def value(i: int) -> Symbol:
+            return self.number(self.graph.records[i].value)
+
+        if op.variadic or op is Index:
+            return ()
+        return render(op.text, self._lookup(node, value))
+
+    def contribution_formula(self, edge: Edge) -> Segments:
+        """What an edge sends, in symbols."""
+        node = self.graph[edge.source]
+        rule = cast(type[Operation], node.op).contribution_to(edge.slot)
+        return render(
+            rule.text, self._lookup(node, self.value, self.gradient(edge.source))
+        )
+
+    def contribution_numbers(self, edge: Edge, upstream: Value) -> Segments:
+        """The same with numbers."""
+        node = self.graph[edge.source]
+        rule = cast(type[Operation], node.op).contribution_to(edge.slot)
+
+        def value(i: int) -> Symbol:
+            return self.number(self.graph.records[i].value)
+
+        return render(rule.text, self._lookup(node, value, self.number(upstream)))
+
+    def _lookup(self, node: Node, value: Any, g: Symbol | None = None) -> Any:
+        op = cast(type[Operation], node.op)
+        operands = (
+            {} if op.variadic else dict(zip(op.operands, node.operands, strict=True))
+        )
+
+        def symbols(name: str, index: str | None) -> Symbol:
+            if name in operands:
+                return cast(Symbol, value(operands[name]))
+            if name == "g" and g is not None:
+                return g
+            if name == "out":
+                return cast(Symbol, value(node.index))
+            return _parameter(name, node, self.graph.records[node.operands[0]].value)
+
+        return symbols
+
+
+def _parameter(name: str, node: Node, operand: Value) -> Symbol:
+    if name == "count":
+        return Symbol(str(np.size(operand) // max(1, np.size(node.value))), "number")
+    if name == "index":
+        return Symbol(f"[{index_text(node.params['index'])}]", "number")
+    return Symbol(str(node.params.get(name, name)), "plain")
+
+
+def node_text(node: Node) -> str:
+    """A node's name as in mathematics: `h` of step 2 is h₂, `x_t` of step 2 is x₂."""
+    name, loops = node.name, node.name.loops
+    base, suffix = name.base, ""
+    if loops:
+        variable = loops[-1][0]
+        base = base.removesuffix(f"_{variable}") or base
+        suffix = "‚".join(subscript(str(value)) for _, value in loops)
+        if "_" in suffix:
+            suffix = f"[{', '.join(str(value) for _, value in loops)}]"
+    text = (base if suffix else pretty_name(base)) + suffix
+    _, _, count = name.id.rpartition("#")
+    if "#" in name.id and count.isdigit():
+        text += "′" * (int(count) - 1) if int(count) <= 3 else f"#{count}"
+    return text
+
+
+def index_text(index: Any) -> str:
+    """An index as it is written in code."""
+    if isinstance(index, tuple):
+        return ", ".join(index_text(part) for part in index)
+    if isinstance(index, slice):
+        parts = ["" if p is None else str(p) for p in (index.start, index.stop)]
+        return ":".join(parts) + (f":{index.step}" if index.step is not None else "")
+    if index is None:
+        return "None"
+    if index is Ellipsis:
+        return "…"
+    return str(np.asarray(index).tolist())
+
+
+# ── steps ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def explain(
+    trace: Trace, step: Step, notes: Mapping[str, str] | None = None
+) -> Explanation:
+    """A step in words, formulas and numbers. `notes` are the lesson's, by name."""
+    notation = Notation(trace)
+    if step.kind is StepKind.COMPUTE:
+        explanation = _compute(notation, step)
+        noted = step.node
+    elif step.kind is StepKind.SEED:
+        explanation = _seed(notation, step)
+        noted = step.node
+    elif step.kind is StepKind.SEND:
+        explanation = _send(notation, step)
+        noted = cast(Edge, step.edge).target
+    else:
+        explanation = _collect(notation, step)
+        noted = step.node
+    note = (notes or {}).get(trace.graph.names[noted].base)
+    backward_or_output = (
+        step.kind is not StepKind.COMPUTE or noted == trace.graph.output
+    )
+    if note and backward_or_output:
+        lines = (*explanation.lines, Line("notice", _words(note)))
+        explanation = Explanation(explanation.title, lines)
+    return explanation
+
+
+def _symbol(symbol: Symbol) -> Segment:
+    return Segment(symbol.text, symbol.role, symbol.ref)
+
+
+def _equals(segments: Segments) -> Line:
+    return Line("equals", (Segment("= ", "operator"), *segments))
+
+
+def _compute(notation: Notation, step: Step) -> Explanation:
+    node = notation.graph[step.node]
+    op = cast(type[Operation], node.op)
+    name = notation.value(step.node)
+    shown = Segment(name.text, "value", name.ref)
+    formula = (shown, Segment(" = ", "operator"), *notation.forward_formula(node))
+    if not node.name.named:  # the part is its own name
+        formula = (shown,)
+    lines = [Line("formula", formula)]
+    numbers = notation.numeric_formula(node)
+    if numbers and any(segment.role == "number" for segment in numbers):
+        lines.append(_equals(numbers))
+    result = notation.number(node.value)
+    if not numbers or as_text(numbers) != result.text:
+        lines.append(_equals((_symbol(result),)))
+    lines.append(Line("why", _words(op.why)))
+    lines.extend(_not_finite(node.value, "value"))
+    return Explanation((shown, Segment(" is computed", "plain")), tuple(lines))
+
+
+def _seed(notation: Notation, step: Step) -> Explanation:
+    gradient = notation.gradient(step.node)
+    one = notation.number(cast(Value, step.total))
+    name = notation.value(step.node)
+    lines = (
+        Line("formula", (_symbol(gradient), Segment(" = ", "operator"), _symbol(one))),
+        Line(
+            "why",
+            _words(
+                f"The backward pass starts at the output: {name.text} moves exactly "
+                f"as far as {name.text} does."
+            ),
+        ),
+    )
+    return Explanation(
+        (Segment("The backward pass starts at ", "plain"), _symbol(name)), lines
+    )
+
+
+def _send(notation: Notation, step: Step) -> Explanation:
+    trace, graph = notation.trace, notation.graph
+    edge = cast(Edge, step.edge)
+    node = graph[edge.source]
+    op = cast(type[Operation], node.op)
+    upstream, contribution = cast(Value, step.upstream), cast(Value, step.contribution)
+    arrivals = trace.arrivals[edge.target]
+    several = len(arrivals) > 1
+    gradient = notation.gradient(edge.target)
+    sign = " += " if several else " = "
+    symbolic = notation.contribution_formula(edge)
+    summed = bool(step.summed_axes)
+    if summed:
+        symbolic = (Segment("Σ ", "operator"), *_grouped(symbolic))
+    lines = [Line("formula", (_symbol(gradient), Segment(sign, "operator"), *symbolic))]
+    numbers = notation.contribution_numbers(edge, upstream)
+    if summed:
+        numbers = (Segment("Σ ", "operator"), *_grouped(numbers))
+    result = notation.number(contribution)
+    shown = [as_text(numbers)]
+    lines.append(_equals(numbers))
+    if isinstance(step.local, float) and isinstance(upstream, float):
+        local = notation.number(step.local)
+        factor = f"({local.text})" if local.text.startswith("−") else local.text
+        product = (_symbol(notation.number(upstream)), Segment(" · ", "operator"))
+        product = (*product, Segment(factor, "number"))
+        if as_text(product) not in shown and shown[0] != result.text:
+            lines.append(_equals(product))
+            shown.append(as_text(product))
+    if result.text not in shown:
+        lines.append(_equals((_symbol(result),)))
+    lines.append(Line("why", _words(op.contribution_to(edge.slot).why)))
+    if summed:
+        lines.append(Line("why", _words(_broadcast_words(notation, step))))
+    if several:
+        place = [(e.source, e.slot) for e in arrivals].index(
+            (edge.source, edge.slot)
+        ) + 1
+        waiting = len(arrivals) - place
+        total = notation.number(cast(Value, step.total)).text
+        awaited = (
+            f"{total} so far, waiting for {waiting} more"
+            if waiting
+            else f"{total} altogether, all have arrived"
+        )
+        text = f"contribution {place} of {len(arrivals)}: {awaited}"
+        lines.append(Line("state", _words(text)))
+    lines.extend(_not_finite(contribution, "gradient"))
+    title = (
+        _symbol(notation.value(edge.source)),
+        Segment(" sends to ", "plain"),
+        _symbol(notation.value(edge.target)),
+    )
+    return Explanation(title, tuple(lines))
+
+
+def _grouped(segments: Segments) -> Segments:
+    """Brackets around a sum's body, unless it is one symbol."""
+    if len(segments) == 1:
+        return segments
+    return (Segment("(", "operator"), *segments, Segment(")", "operator"))
+
+
+def _broadcast_words(notation: Notation, step: Step) -> str:
+    edge = cast(Edge, step.edge)
+    shape = shape_of(cast(Value, step.raw))
+    target = shape_of(notation.graph.records[edge.target].value)
+    times = int(np.prod([shape[axis] for axis in step.summed_axes]))
+    name = notation.value(edge.target).text
+    axes = ", ".join(str(axis) for axis in step.summed_axes)
+    word = "axis" if len(step.summed_axes) == 1 else "axes"
+    return (
+        f"{name} was repeated {times} times to fit (broadcast), so what comes back is added up "
+        f"over {word} {axes}: {format_shape(shape)} becomes {format_shape(target)}."
+    )
+
+
+MAX_TERMS = 6
+"""A sum with more terms is shortened in the formula; the ledger has them all."""
+
+
+def _collect(notation: Notation, step: Step) -> Explanation:
+    gradient = notation.gradient(step.node)
+    parts = step.contributions
+    values = [notation.number(value) for _, value in parts]
+    shown = values if len(values) <= MAX_TERMS else [*values[:3], None, *values[-2:]]
+    terms: list[Segment] = []
+    for position, symbol in enumerate(shown):
+        if position:
+            terms.append(Segment(" + ", "operator"))
+        if symbol is None:
+            terms.append(Segment("…", "plain"))
+        else:
+            text = (
+                f"({symbol.text})"
+                if position and symbol.text.startswith("−")
+                else symbol.text
+            )
+            terms.append(Segment(text, "number"))
+    total = notation.number(cast(Value, step.total))
+    lines = [
+        Line("formula", (_symbol(gradient), Segment(" = ", "operator"), *terms)),
+        _equals((_symbol(total),)),
+        Line(
+            "why",
+            _words(
+                f"{notation.value(step.node).text} is used {len(parts)} times. A nudge of it acts "
+                "through every use at once, so the contributions are added."
+            ),
+        ),
+    ]
+    for (edge, _), symbol in zip(parts, values, strict=True):
+        source = notation.value(edge.source)
+        lines.append(
+            Line(
+                "ledger",
+                (Segment("from ", "plain"), _symbol(source), Segment("  ", "plain"))
+                + (Segment(symbol.text, "number"),),
+            )
+        )
+    lines.extend(_not_finite(cast(Value, step.total), "gradient"))
+    title = (_symbol(notation.value(step.node)), Segment(" collects", "plain"))
+    return Explanation(title, tuple(lines))
+
+
+def _not_finite(value: Value, what: str) -> list[Line]:
+    if np.all(np.isfinite(value)):
+        return []
+    kind = "not a number (nan)" if np.any(np.isnan(value)) else "infinite"
+    return [Line("state", _words(f"This {what} is {kind}."))]
+
+
+def first_not_finite(trace: Trace) -> str | None:
+    """Where the first nan or infinity appeared, in one sentence; None if all is finite."""
+    notation = Notation(trace)
+    for index, record in enumerate(trace.graph.records):
+        if not np.all(np.isfinite(record.value)):
+            node = trace.graph[index]
+            where = f" at line {node.place.site.span.line}" if _has_line(node) else ""
+            name = notation.value(index).text
+            word = "nan" if np.any(np.isnan(record.value)) else "infinity"
+            return f"the first {word} appears in the value of {name}{where}"
+    if all(g is None or np.all(np.isfinite(g)) for g in trace.gradients):
+        return None
+    for position in range(trace.steps.backward_start, len(trace.steps)):
+        step: Step = trace.steps[position]
+        sent = step.contribution if step.kind is StepKind.SEND else step.total
+        if sent is not None and not np.all(np.isfinite(sent)):
+            word = "nan" if np.any(np.isnan(sent)) else "infinity"
+            where = as_text(explain(trace, step).title)
+            return (
+                f"the values are finite; the first {word} in the backward pass: {where}"
+            )
+    return None
+
+
+def _has_line(node: Node) -> bool:
+    return node.place is not None and node.place.site.span is not None

@@ -1,0 +1,54 @@
+"""The lessons: one file each, found by looking into this folder."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from functools import lru_cache
+
+from backprop_tui.lessons.base import Lesson
+
+
+class UnknownLesson(LookupError):
+    """There is no lesson with this id; the text names those that there are."""
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> tuple[Lesson, ...]:
+    """All lessons, in order."""
+    found = []
+    for module in pkgutil.iter_modules(__path__):
+        lesson = getattr(
+            importlib.import_module(f"{__name__}.{module.name}"), "LESSON", None
+        )
+        if isinstance(lesson, Lesson):
+            found.append(lesson)
+    return tuple(sorted(found, key=lambda lesson: lesson.order))
+
+
+def find_lesson(lesson_id: str) -> Lesson:
+    """The lesson with an id. Raises UnknownLesson, which names the alternatives."""
+    for lesson in catalogue():
+        if lesson.id == lesson_id:
+            return lesson
+    raise UnknownLesson(
+        f"there is no lesson “{lesson_id}”: {alternatives(lesson_id, ids())}"
+    )
+
+
+def ids() -> list[str]:
+    """The lessons' ids, in order."""
+    return [lesson.id for lesson in catalogue()]
+
+
+def alternatives(wrong: str, known: Sequence[str]) -> str:
+    """What to try instead of a wrong name: the closest first, or all of them."""
+    close = difflib.get_close_matches(wrong, known, n=3, cutoff=0.5)
+    listed = ", ".join(known) if known else "none"
+    return (
+        f"did you mean {' or '.join(close)}? known: {listed}"
+        if close
+        else f"known: {listed}"
+    )

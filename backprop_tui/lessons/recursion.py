@@ -1,0 +1,64 @@
+"""h ← w_h · h, T times: one weight, used again and again."""
+
+from typing import Any
+
+from backprop_tui.lessons.base import Equation, Leaf, Lesson, Size
+
+
+def program(xp: Any, h0: Any, w_h: Any, *, T: int) -> Any:  # noqa: N803
+    h = h0
+    for t in range(1, T + 1):
+        h = w_h * h
+    return h
+
+
+LESSON = Lesson(
+    id="recursion",
+    title="A recursion",
+    chapter="Recurrence",
+    order=7,
+    idea=(
+        "The same weight is used at every step: h grows from h₀ by the factor w_h, T times. "
+        "Each use sends its own contribution back to the weight, and the gradient is the sum of "
+        "them all. That sum is the heart of backpropagation through time. Make T larger and watch: "
+        "with w_h = 2 the gradient explodes, with w_h = 0.5 it vanishes."
+    ),
+    program=program,
+    leaves=(
+        Leaf("h0", 0.5, "the state at the beginning"),
+        Leaf("w_h", 2.0, "the weight, the same at every step"),
+    ),
+    sizes=(Size("T", 2, 1, 50, "time steps"),),
+    forward=(
+        Equation(
+            "h[t]", "w_h * h[t-1]", "the new state from the one before", steps=(1, "T")
+        ),
+        Equation("h[T]", "w_h**T * h0", "unrolled"),
+    ),
+    derivation=(
+        Equation("dh[T]", "1"),
+        Equation(
+            "dh[t]",
+            "w_h * dh[t+1]",
+            "each step back multiplies by w_h",
+            steps=(1, "T-1"),
+        ),
+        Equation("dh0", "w_h**T", "the product of all T slopes"),
+        Equation(
+            "dw_h",
+            "sum(dh[t] * h[t-1] for t in steps(1, T))",
+            "one contribution for each use of the weight",
+        ),
+        Equation("dw_h", "T * w_h**(T-1) * h0", "the same in closed form"),
+    ),
+    notes={
+        "w_h": "It was used at every step, so its gradient is a sum with one term for each.",
+        "h0": "The slopes of all steps multiplied: w_h to the power of T. "
+        "Above 1 that explodes, below 1 it vanishes.",
+        "h": "What comes back from a later step is multiplied by w_h once more.",
+    },
+    references=(
+        "The notebook, In [7]: dw_h 2.0 and dh0 4.0, by torch and by hand",
+        "CS231n, Stanford: recurrent networks as unrolled computation graphs",
+    ),
+)

@@ -1,0 +1,73 @@
+"""h ← tanh(w_h · h), T times, and an output: the smallest recurrent network."""
+
+from typing import Any
+
+from backprop_tui.lessons.base import Equation, Leaf, Lesson, Size
+
+
+def program(xp: Any, h0: Any, w_h: Any, w_y: Any, *, T: int) -> Any:  # noqa: N803
+    h = h0
+    for t in range(1, T + 1):
+        z = w_h * h
+        h = xp.tanh(z)
+    y = w_y * h
+    return y
+
+
+LESSON = Lesson(
+    id="tanh-recursion",
+    title="A recursion with tanh",
+    chapter="Recurrence",
+    order=8,
+    idea=(
+        "A non-linearity between the steps keeps the state between −1 and 1, and it changes what "
+        "comes back. Passing tanh, the gradient is multiplied by 1 − h², where h is what tanh put "
+        "*out*. That factor is never above 1, and near 0 where tanh is flat, so the gradient "
+        "shrinks on its way back in time. The notebook once writes h_raw², the input, in a "
+        "comment: the formula is 1 − h²."
+    ),
+    program=program,
+    leaves=(
+        Leaf("h0", 0.5, "the state at the beginning"),
+        Leaf("w_h", 2.0, "the recurrent weight, the same at every step"),
+        Leaf("w_y", 40.0, "the weight of the output"),
+    ),
+    sizes=(Size("T", 2, 1, 50, "time steps"),),
+    forward=(
+        Equation("z[t]", "w_h * h[t-1]", steps=(1, "T")),
+        Equation("h[t]", "tanh(z[t])", steps=(1, "T")),
+        Equation("y", "w_y * h[T]"),
+    ),
+    derivation=(
+        Equation("dy", "1"),
+        Equation("dw_y", "h[T] * dy"),
+        Equation("dh[T]", "w_y * dy"),
+        Equation(
+            "dz[t]",
+            "(1 - h[t]**2) * dh[t]",
+            "the output of tanh, squared",
+            steps=(1, "T"),
+        ),
+        Equation("dh[t]", "w_h * dz[t+1]", steps=(1, "T-1")),
+        Equation(
+            "dw_h",
+            "sum(h[t-1] * dz[t] for t in steps(1, T))",
+            "one term for each use of the weight",
+        ),
+        Equation("dh0", "w_h * dz[1]"),
+    ),
+    notes={
+        "w_h": "Used once at every step, so every step adds a term: "
+        "the state before it times what came back to it.",
+        "w_y": "Used once, at the end: its gradient is the last state.",
+        "z": "Passing tanh, the gradient is multiplied by 1 − h², with the output h of tanh, "
+        "not its input. Close to ±1 almost nothing passes.",
+        "h": "The last state hears only from the output; an earlier one hears from the step "
+        "after it, through w_h.",
+        "h0": "Its gradient has passed every tanh on the way, and shrunk at each of them.",
+    },
+    references=(
+        "The notebook, In [8]: dw_h 8.18880672682621 and dw_y 0.9092516899108887 "
+        "(its tanh in float32; in float64, as here, 8.18880816… and 0.90925167…)",
+    ),
+)

@@ -1,0 +1,1 @@
+"""The screens and widgets: shows what the session holds, knows no calculus."""

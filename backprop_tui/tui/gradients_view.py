@@ -1,0 +1,230 @@
+"""The gradients: by hand beside torch beside finite differences, with a verdict."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple, Protocol
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from backprop_tui.engine.graph import NodeKind
+from backprop_tui.engine.operations import Value
+from backprop_tui.explain import Notation
+from backprop_tui.session import GradientState, Session
+from backprop_tui.tui.graph_model import number_text
+from backprop_tui.tui.painted import Painted, Piece, Pieces
+from backprop_tui.values import format_number
+
+
+class Verdict(NamedTuple):
+    """What the comparison says of a node."""
+
+    sign: str
+    word: str
+    role: str
+
+
+class Beside(Protocol):
+    """What stands beside the gradients by hand; everything may still be on its way."""
+
+    def torch_text(self) -> str:
+        """What to show in torch's column while there is no number: 'loading', 'missing'."""
+
+    def torch(self, node: int) -> Value | None:
+        """Torch's gradient of a node."""
+
+    def numeric(self, node: int) -> Value | None:
+        """The finite difference of a leaf."""
+
+    def difference(self, node: int) -> float | None:
+        """The largest absolute difference between by hand and torch."""
+
+    def verdict(self, node: int) -> Verdict | None:
+        """The verdict; None while it is not known."""
+
+
+HEADER_LINES = 1
+
+
+class GradientsView(Painted):
+    """A table with a line for each leaf and each named node."""
+
+    HELP = """
+    # The gradients
+
+    One line for each leaf, then for each named node in the order of the backward pass:
+
+    * **by hand**: from our own rules; it appears when it has arrived at the cursor
+    * **torch**: from the same lesson run by torch under its own autograd
+    * **numeric**: for leaves, a central difference: the lesson run a little to the left and
+      a little to the right
+    * **Δ**: the largest difference between by hand and torch in any cell
+    * the verdict: `✓ agrees`, `✗ differs`, or why there is none
+
+    ↑ ↓ move, enter inspects the node with all its cells.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "move(-1)", "Up", show=False, id="gradients.up"),
+        Binding("down", "move(1)", "Down", show=False, id="gradients.down"),
+        Binding("enter", "inspect", "Inspect", show=False, id="gradients.inspect"),
+    ]
+
+    class NodeClicked(Message):
+        """A line was clicked or entered."""
+
+        def __init__(self, node: int) -> None:
+            super().__init__()
+            self.node = node
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.border_title = "Gradients"
+        self._session: Session | None = None
+        self._beside: Beside | None = None
+        self._listed: list[int] = []
+        self._line_of: dict[int, int] = {}
+        self._graph: object = None
+        self._names: dict[int, str] = {}
+        self._row = 0
+        self._lit: frozenset[int] = frozenset()
+
+    def show_session(self, session: Session, beside: Beside) -> None:
+        """Show a session's gradients, or its other inputs."""
+        self._session, self._beside = session, beside
+        graph = session.trace.graph
+        if graph is not self._graph:
+            self._graph = graph
+            notation = Notation(session.trace)
+            leaves = list(graph.leaves.values())
+            named = [
+                node.index
+                for node in graph
+                if node.kind is NodeKind.OPERATION and node.name.named
+            ]
+            self._listed = leaves + named[::-1]
+            self._line_of = {node: i + HEADER_LINES for i, node in enumerate(self._listed)}
+            self._names = {node: notation.value(node).text for node in self._listed}
+            output = notation.value(graph.output).text
+            self.border_title = f"Gradients  ∂{output}/∂…"
+            self.set_height(len(self._listed) + HEADER_LINES)
+        self._row = min(self._row, max(0, len(self._listed) - 1))
+        self._lit = self._touched()
+        self.repaint()
+
+    def step_to(self) -> None:
+        """Follow the cursor: repaint the lines of the nodes that are or were concerned."""
+        before, self._lit = self._lit, self._touched()
+        for node in before | self._lit:
+            line = self._line_of.get(node)
+            if line is not None:
+                self.repaint_lines(line, line)
+
+    def _touched(self) -> frozenset[int]:
+        assert self._session is not None
+        found: set[int] = set()
+        for position in self._session.active():
+            found.update(self._session.touched(position))
+        return frozenset(found)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_height(len(self._listed) + HEADER_LINES)
+        self.repaint()
+
+    # ── painting ──────────────────────────────────────────────────────────────────────────
+
+    def _columns(self) -> tuple[int, int]:
+        """The widths of the name and of a number, for the width there is."""
+        width = self.size.width
+        names = max((len(name) for name in self._names.values()), default=4)
+        name = max(5, min(names, 12, width // 5))
+        number = max(8, min(12, (width - name - 2 - 11) // 4 - 1))
+        return name, number
+
+    def paint_line(self, y: int) -> Pieces:
+        if self._session is None or self._beside is None:
+            return ()
+        name_width, number_width = self._columns()
+        if y == 0:
+            titles = "".join(
+                f"{title:>{number_width}} " for title in ("by hand", "torch", "numeric", "Δ")
+            )
+            return (Piece(f"  {'':<{name_width}}{titles}", "muted"),)
+        if y - HEADER_LINES >= len(self._listed):
+            return ()
+        node = self._listed[y - HEADER_LINES]
+        return self._paint_node(y, node, name_width, number_width)
+
+    def _paint_node(self, y: int, node: int, name_width: int, number_width: int) -> Pieces:
+        assert self._session is not None and self._beside is not None
+        session, beside = self._session, self._beside
+        state = session.node_state(node)
+        ref = session.trace.graph.names[node].id
+        selected = self.has_focus and y - HEADER_LINES == self._row
+        name = self._names[node]
+        name = name if len(name) <= name_width else name[: name_width - 1] + "…"
+        lit = node in self._lit
+        marker = Piece("▸ " if lit else "  ", "active", ref)
+        pieces = [marker, Piece(f"{name:<{name_width}}", "title" if lit else "value", ref)]
+        if selected:
+            pieces[1] = pieces[1]._replace(role="title cursor")
+
+        def cell(text: str, role: str) -> None:
+            pieces.append(Piece(f"{text:>{number_width}}"[:number_width] + " ", role, ref))
+
+        if state.state is GradientState.NEVER:
+            cell("none", "muted")
+        elif state.gradient is None:
+            cell("·", "muted")
+        else:
+            cell(number_text(state.gradient, number_width), "gradient")
+        torch = beside.torch(node)
+        cell(beside.torch_text() if torch is None else number_text(torch, number_width), "number")
+        leaf = session.trace.graph.records[node].op is None
+        numeric = beside.numeric(node) if leaf else None
+        cell(("…" if leaf else "") if numeric is None else number_text(numeric, number_width),
+             "number")
+        arrived = state.state in (GradientState.ARRIVED, GradientState.NEVER)
+        difference = beside.difference(node) if arrived else None
+        cell("" if difference is None else format_number(difference, 2), "muted")
+        verdict = beside.verdict(node) if arrived else None
+        if verdict is not None:
+            pieces.append(Piece(f"{verdict.sign} {verdict.word}", verdict.role, ref))
+        elif state.state is GradientState.PARTIAL:
+            pieces.append(Piece(f"{state.arrived} of {state.expected}", "gradient", ref))
+        return tuple(pieces)
+
+    # ── keys and mouse ────────────────────────────────────────────────────────────────────
+
+    def action_move(self, direction: int) -> None:
+        before = self._row
+        self._row = max(0, min(len(self._listed) - 1, self._row + direction))
+        for row in (before, self._row):
+            self.repaint_lines(row + HEADER_LINES, row + HEADER_LINES)
+        line, top, height = self._row + HEADER_LINES, self.scroll_offset.y, self.size.height
+        if line < top + HEADER_LINES:
+            self.scroll_to(y=line - HEADER_LINES, animate=False, force=True)
+        elif line >= top + height:
+            self.scroll_to(y=line - height + 1, animate=False, force=True)
+
+    def action_inspect(self) -> None:
+        if self._listed:
+            self.post_message(self.NodeClicked(self._listed[self._row]))
+
+    def on_focus(self) -> None:
+        self.repaint()
+
+    def on_blur(self) -> None:
+        self.repaint()
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        row = offset.y + self.scroll_offset.y - HEADER_LINES
+        if 0 <= row < len(self._listed):
+            event.stop()
+            self._row = row
+            self.repaint()
+            self.post_message(self.NodeClicked(self._listed[row]))

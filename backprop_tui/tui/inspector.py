@@ -1,0 +1,138 @@
+"""The inspector: all cells of a node's value and gradient, and where a cell comes from."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical
+from textual.screen import ModalScreen
+
+from backprop_tui.cells import cell_terms, value_terms
+from backprop_tui.explain import Notation
+from backprop_tui.session import GradientState, Session
+from backprop_tui.tui.gradients_view import Beside
+from backprop_tui.tui.lines_view import LinesView, Paragraph
+from backprop_tui.tui.matrix_view import MatrixView
+from backprop_tui.tui.painted import Piece
+from backprop_tui.values import format_exact, format_shape
+
+MAX_TERMS = 200
+"""So many terms of a sum are written out."""
+
+
+class Inspector(ModalScreen[None]):
+    """Shows a node's value and gradient cell by cell; the terms of the chosen cell below."""
+
+    DEFAULT_CSS = """
+    Inspector { align: center middle; }
+    Inspector > Container {
+        width: 96%; max-width: 120; height: 94%; max-height: 44;
+        background: $background; border: round $accent; padding: 0 1;
+    }
+    Inspector #matrices { layout: grid; grid-size: 2 1; grid-gutter: 0 1; height: 2fr; }
+    Inspector #terms { height: 3fr; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,i,q", "close", "Close", id="inspector.close"),
+    ]
+
+    def __init__(self, session: Session, node: int, beside: Beside) -> None:
+        super().__init__()
+        self._session = session
+        self._node = node
+        self._beside = beside
+        self._notation = Notation(session.trace)
+
+    def compose(self) -> ComposeResult:
+        with Container() as frame:
+            frame.border_title = self._title()
+            frame.border_subtitle = "tab switches · arrows choose a cell · esc closes"
+            with Vertical(id="matrices"):
+                yield MatrixView(id="value")
+                yield MatrixView(id="gradient")
+            yield LinesView(id="terms")
+
+    def _title(self) -> str:
+        node = self._session.trace.graph[self._node]
+        shape = format_shape(() if isinstance(node.value, float) else node.value.shape)
+        symbol = self._notation.value(self._node).text
+        leaves = {leaf.name: leaf.meaning for leaf in self._session.lesson.leaves}
+        what = node.op.name if node.op is not None else leaves.get(node.name.base, "constant")
+        return f"{symbol} · {shape} · {what}"
+
+    def on_mount(self) -> None:
+        state = self._session.node_state(self._node)
+        node = self._session.trace.graph[self._node]
+        value, gradient = self.query_one("#value", MatrixView), self.query_one("#gradient", MatrixView)
+        value.border_title = f"Value of {self._notation.value(self._node).text}"
+        gradient.border_title = self._notation.gradient(self._node).text
+        if state.computed:
+            value.set_matrix(node.value)
+        if state.gradient is not None:
+            gradient.set_matrix(state.gradient)
+            gradient.focus()
+            self._explain_gradient(gradient.cell)
+        else:
+            value.focus()
+            if state.computed:
+                self._explain_value(value.cell)
+
+    def on_matrix_view_cell_selected(self, message: MatrixView.CellSelected) -> None:
+        if message.view.id == "gradient":
+            self._explain_gradient(message.index)
+        else:
+            self._explain_value(message.index)
+
+    def _explain_gradient(self, cell: tuple[int, ...]) -> None:
+        session = self._session
+        state = session.node_state(self._node)
+        if state.gradient is None:
+            return
+        name = f"{self._notation.gradient(self._node).text}{_index(cell)}"
+        number = state.gradient if isinstance(state.gradient, float) else state.gradient[cell]
+        lines = [
+            Paragraph(
+                (Piece(name, "gradient"), Piece(" = "), Piece(format_exact(float(number)), "title"))
+            )
+        ]
+        torch = self._beside.torch(self._node)
+        if torch is not None:
+            theirs = torch if isinstance(torch, float) else torch[cell]
+            lines.append(Paragraph((Piece("torch has ", "muted"), Piece(format_exact(float(theirs))))))
+        if state.state is GradientState.PARTIAL:
+            text = f"so far; waiting for {state.expected - state.arrived} more contributions"
+            lines.append(Paragraph((Piece(text, "gradient"),)))
+        lines.append(Paragraph(()))
+        if state.state is GradientState.ARRIVED:
+            lines.extend(self._terms(cell_terms(session.trace, self._node, cell)))
+        self._show(lines)
+
+    def _explain_value(self, cell: tuple[int, ...]) -> None:
+        node = self._session.trace.graph[self._node]
+        number = node.value if isinstance(node.value, float) else node.value[cell]
+        name = f"{self._notation.value(self._node).text}{_index(cell)}"
+        lines = [
+            Paragraph(
+                (Piece(name, "value"), Piece(" = "), Piece(format_exact(float(number)), "title"))
+            ),
+            Paragraph(()),
+        ]
+        if node.op is not None:
+            lines.extend(self._terms(value_terms(self._session.trace, self._node, cell)))
+        self._show(lines)
+
+    def _terms(self, terms: object) -> list[Paragraph]:
+        raise NotImplementedError
+
+    def _show(self, lines: list[Paragraph]) -> None:
+        self.query_one("#terms", LinesView).set_paragraphs(lines)
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+
+def _index(cell: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, cell))}]" if cell else ""

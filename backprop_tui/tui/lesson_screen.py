@@ -1,0 +1,466 @@
+"""A lesson on the screen: graph, step, gradients, code, equations, leaves, timeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Footer, Static
+
+from backprop_tui.explain import first_not_finite
+from backprop_tui.lessons.base import Lesson
+from backprop_tui.session import EditRefused, Session
+from backprop_tui.tui.beside import NothingBeside
+from backprop_tui.tui.equations_view import EquationsView
+from backprop_tui.tui.gradients_view import GradientsView
+from backprop_tui.tui.graph_model import Zoom
+from backprop_tui.tui.graph_view import GraphView
+from backprop_tui.tui.heading import Heading
+from backprop_tui.tui.help import HelpScreen
+from backprop_tui.tui.leaves_view import LeavesView
+from backprop_tui.tui.lines_view import LinesView
+from backprop_tui.tui.painted import Piece, Pieces
+from backprop_tui.tui.prompt import Prompt
+from backprop_tui.tui.source_view import SourceView
+from backprop_tui.tui.step_view import StepView
+from backprop_tui.tui.tab_bar import TabBar
+from backprop_tui.tui.timeline import Timeline
+
+if TYPE_CHECKING:
+    from backprop_tui.tui.app import BackpropApp
+
+TABS = ("Step", "Gradients", "Leaves", "Code", "Equations")
+PANELS = ("#step", "#gradients", "#leaves", "#source", "#equations")
+
+MIN_WIDTH, MIN_HEIGHT = 80, 24
+WIDE = 120
+SPEEDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Steps a second."""
+
+
+def key(
+    keys: str, action: str, text: str, tip: str, *, show: bool = False, label: str | None = None
+) -> Binding:
+    """A binding with an id made from its action, so that keys can be mapped anew."""
+    name = action.replace("(", ".").replace(")", "").replace("'", "").replace(",", ".")
+    return Binding(
+        keys, action, text, show=show, tooltip=tip, id=f"lesson.{name}", key_display=label
+    )
+
+
+class LessonScreen(Screen[None]):
+    """Watch, edit and step one lesson."""
+
+    HELP = """
+    # A lesson
+
+    On the left the computation graph and the code, on the right what happens in this step,
+    the gradients, and the leaves (inputs and weights), which you can change at any time.
+
+    **→ and ←** move through the forward pass and then through the backward pass, node by node;
+    `m` switches to single edges. Nothing is lost on the way back: everything is recorded.
+    `b` goes to where the backward pass starts, space plays. Edit a leaf with `e`:
+    everything follows at once and you stay on the same step.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("left,p", "previous", "Prev", "To the step before", show=True, label="←"),
+        key("right,n", "next", "Next", "To the next step", show=True, label="→"),
+        key("space", "play", "Play", "Play the steps, or pause", show=True),
+        key("b", "backward_start", "Backward", "To the start of the backward pass", show=True),
+        key("e", "edit", "Edit", "Edit the leaves", show=True),
+        key("u,ctrl+z", "undo", "Undo", "Take the last change back", label="u"),
+        key("z", "zoom", "Zoom", "How much the graph's boxes show", show=True),
+        key("i", "inspect", "Inspect", "All cells of the chosen node"),
+        key("question_mark,f1", "help", "Help", "Help on what has the focus", show=True,
+            label="?"),
+        key("escape", "leave", "Home", "Back to the lessons", show=True, label="esc"),
+        key("home", "first", "First step", "To before the first step"),
+        key("end", "last", "Last step", "To the last step"),
+        key("t", "next_touch", "Next touch", "To the next step that touches the chosen node"),
+        key("m", "granularity", "By node or edge", "Move by whole nodes or by single edges"),
+        key("c", "centre", "Centre", "Centre the graph on the active node"),
+        key("plus,equals_sign", "speed(1)", "Faster", "Play faster", label="+"),
+        key("minus", "speed(-1)", "Slower", "Play slower", label="-"),
+        key("y,ctrl+y", "redo", "Redo", "Make the undone change again", label="y"),
+        key("r", "reset_leaf", "Reset leaf", "Put the selected leaf back"),
+        key("R", "reset", "Reset all", "Put all leaves and sizes back"),
+        key("d", "randomise", "Randomise", "Draw all leaves anew, with the next seed"),
+        key("D", "seed", "Seed…", "Draw all leaves anew, with a seed of your choice"),
+        key("v", "equations", "Code or equations", "Show the code or the equations"),
+        key("g", "graph", "Graph", "Give the graph the keys"),
+        *(
+            key(str(number + 1), f"tab({number})", name, f"Show {name.lower()}")
+            for number, name in enumerate(TABS)
+        ),
+    ]
+
+    def __init__(self, lesson: Lesson) -> None:
+        super().__init__()
+        self.session = Session(lesson)
+        self.beside = NothingBeside()
+        self._timer: Timer | None = None
+        self._tab = 0
+        self._message = ""
+
+    @property
+    def program(self) -> BackpropApp:
+        """The app."""
+        return cast("BackpropApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield Heading(id="heading")
+        with Container(id="board"):
+            yield GraphView(id="graph")
+            yield StepView(id="step")
+            yield GradientsView(id="gradients")
+            yield SourceView(id="source")
+            yield EquationsView(id="equations")
+            yield LeavesView(id="leaves")
+        yield TabBar(TABS, id="tabs")
+        yield Timeline(id="timeline")
+        yield Footer(show_command_palette=False)
+        yield Static(id="too-small")
+
+    # ── showing ───────────────────────────────────────────────────────────────────────────
+
+    def on_mount(self) -> None:
+        state = self.program.state
+        self.session.granularity = state.granularity
+        self._fit(self.app.size.width, self.app.size.height)
+        self.query_one(GraphView).focus()
+        self._show_inputs()
+        self.program.ask_reference(self)
+
+    def on_resize(self) -> None:
+        self._fit(self.app.size.width, self.app.size.height)
+
+    def _fit(self, width: int, height: int) -> None:
+        """Arrange the panels for a size of the terminal."""
+        too_small = width < MIN_WIDTH or height < MIN_HEIGHT
+        self.set_class(too_small, "too-small")
+        if too_small:
+            text = f"{MIN_WIDTH}×{MIN_HEIGHT} needed, this is {width}×{height}"
+            self.query_one("#too-small", Static).update(text)
+        self.set_class(width >= WIDE, "wide")
+        self.set_class(width < WIDE, "narrow")
+        self._show_tab()
+
+    def _show_tab(self) -> None:
+        for number, panel in enumerate(PANELS):
+            self.query_one(panel).set_class(number == self._tab, "chosen")
+        self.query_one(TabBar).choose(self._tab)
+
+    def _show_inputs(self) -> None:
+        """After a change of the inputs: everything may be different."""
+        session = self.session
+        self.query_one(GraphView).show_session(session)
+        self.query_one(StepView).show_session(session)
+        self.query_one(GradientsView).show_session(session, self.beside)
+        self.query_one(SourceView).show_session(session)
+        self.query_one(EquationsView).show_session(session)
+        self._show_leaves()
+        self.query_one(Timeline).show_session(session)
+        self.query_one(GraphView).keep_in_view()
+        trouble = first_not_finite(session.trace)
+        self._message = trouble or ""
+        self._show_heading()
+
+    def _show_leaves(self) -> None:
+        session = self.session
+        self.query_one(LeavesView).set_content(
+            session.inputs.leaves, session.inputs.sizes, session.lesson
+        )
+
+    def _show_step(self, *, jumped: bool = False) -> None:
+        """After a move of the cursor: only what the step concerns."""
+        session = self.session
+        graph = self.query_one(GraphView)
+        if jumped:
+            graph.repaint_all_states()
+            self.query_one(GradientsView).show_session(session, self.beside)
+        else:
+            graph.step_to()
+            self.query_one(GradientsView).step_to()
+        self.query_one(StepView).show_session(session)
+        self.query_one(SourceView).show_session(session)
+        self.query_one(Timeline).show_session(session)
+        self._show_heading()
+        if session.at_end:
+            self.program.mark_done(session.lesson.id)
+
+    def _show_heading(self) -> None:
+        session = self.session
+        lesson = session.lesson
+        left: list[Piece] = [Piece(f" {lesson.order} · {lesson.title}", "title")]
+        left.extend(Piece(f"  {n} = {v}", "muted") for n, v in session.inputs.sizes.items())
+        if session.inputs.seed is not None:
+            left.append(Piece(f"  seed {session.inputs.seed}", "muted"))
+        if self._message:
+            left.append(Piece(f"  ! {self._message}", "differ"))
+        self.query_one(Heading).show(tuple(left), (*self._where(), *self._torch()))
+
+    def _where(self) -> Pieces:
+        session = self.session
+        start = session.trace.steps.backward_start
+        if session.in_backward:
+            done, all_steps, word = session.position - start + 1, session.last_position - start + 1, "backward"
+            role = "gradient"
+        else:
+            done, all_steps, word, role = session.position + 1, start, "forward", "value"
+        return (
+            Piece(f"{word} {done}/{all_steps}", role),
+            Piece(f" · by {session.granularity} · ", "muted"),
+        )
+
+    def _torch(self) -> Pieces:
+        text, role = self.program.torch_status(self)
+        return (Piece(f"{text} ", role),)
+
+    def reference_arrived(self) -> None:
+        """New numbers stand beside ours."""
+        self.query_one(GradientsView).show_session(self.session, self.beside)
+        self._show_heading()
+
+    # ── moving ────────────────────────────────────────────────────────────────────────────
+
+    def _moved(self, moved: bool, *, jumped: bool = False) -> None:
+        if moved:
+            self._show_step(jumped=jumped)
+
+    def action_next(self) -> None:
+        self._moved(self.session.next())
+
+    def action_previous(self) -> None:
+        self._moved(self.session.previous())
+
+    def action_first(self) -> None:
+        self._moved(self.session.go_to(-1), jumped=True)
+
+    def action_last(self) -> None:
+        self._moved(self.session.go_to(self.session.last_position), jumped=True)
+
+    def action_backward_start(self) -> None:
+        self._moved(self.session.go_to(self.session.trace.steps.backward_start), jumped=True)
+
+    def action_next_touch(self) -> None:
+        graph = self.query_one(GraphView)
+        node = graph.chosen
+        if node is None:
+            positions = self.session.active()
+            if not len(positions):
+                return
+            node = self.session.trace.steps.what(positions[-1])[1]
+            graph.choose(node)
+        before = self.session.position
+        if self.session.next_touch(node) and self.session.position != before:
+            self._show_step(jumped=True)
+
+    def action_granularity(self) -> None:
+        session = self.session
+        session.granularity = "edge" if session.granularity == "node" else "node"
+        self.program.remember(granularity=session.granularity)
+        self._show_step()
+
+    def action_play(self) -> None:
+        if self._timer is not None:
+            self._stop()
+            return
+        if self.session.at_end:
+            self.session.go_to(-1)
+            self._show_step(jumped=True)
+        self._start()
+
+    def _start(self) -> None:
+        self._timer = self.set_interval(1 / self.program.state.speed, self._tick)
+        self._show_playing()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        self._show_playing()
+
+    def _show_playing(self) -> None:
+        timeline = self.query_one(Timeline)
+        timeline.playing = self._timer is not None
+        timeline.refresh()
+
+    def _tick(self) -> None:
+        self.action_next()
+        if self.session.at_end:
+            self._stop()
+
+    def action_speed(self, direction: int) -> None:
+        speed = self.program.state.speed
+        nearest = min(range(len(SPEEDS)), key=lambda i: abs(SPEEDS[i] - speed))
+        chosen = SPEEDS[max(0, min(len(SPEEDS) - 1, nearest + direction))]
+        self.program.remember(speed=chosen)
+        self.notify(f"{chosen:g} steps a second", timeout=2)
+        if self._timer is not None:
+            self._timer.stop()
+            self._start()
+
+    def on_timeline_picked(self, message: Timeline.Picked) -> None:
+        self._moved(self.session.go_to(message.position), jumped=True)
+
+    # ── editing ───────────────────────────────────────────────────────────────────────────
+
+    def _edited(self) -> None:
+        self._show_inputs()
+        self.program.ask_reference(self)
+
+    def action_edit(self) -> None:
+        if self.has_class("narrow"):
+            self.action_tab(TABS.index("Leaves"))
+        self.query_one(LeavesView).focus()
+
+    def on_leaves_view_cell_edited(self, message: LeavesView.CellEdited) -> None:
+        self.session.set_cell(message.name, message.index, message.number)
+        self._edited()
+
+    def on_leaves_view_leaf_pasted(self, message: LeavesView.LeafPasted) -> None:
+        try:
+            self.session.set_leaf(message.name, message.value)
+        except EditRefused as refusal:
+            self.query_one(LeavesView).refuse(str(refusal))
+        else:
+            self._edited()
+
+    def on_leaves_view_size_edited(self, message: LeavesView.SizeEdited) -> None:
+        try:
+            self.session.set_size(message.name, message.number)
+        except EditRefused as refusal:
+            self.query_one(LeavesView).refuse(str(refusal))
+        else:
+            self._edited()
+
+    def on_leaves_view_reset_requested(self, message: LeavesView.ResetRequested) -> None:
+        self.session.reset(message.name)
+        self._edited()
+
+    def action_reset_leaf(self) -> None:
+        self.action_edit()
+        self.notify("Select the leaf, then press r once more; R resets all", timeout=4)
+
+    def action_reset(self) -> None:
+        self.session.reset_everything()
+        self._edited()
+
+    def action_undo(self) -> None:
+        change = self.session.undo()
+        if change is None:
+            self.notify("Nothing to undo", timeout=2)
+            return
+        self._edited()
+        self.notify(f"Undone: {change}", timeout=2)
+
+    def action_redo(self) -> None:
+        change = self.session.redo()
+        if change is None:
+            self.notify("Nothing to redo", timeout=2)
+            return
+        self._edited()
+        self.notify(f"Redone: {change}", timeout=2)
+
+    def action_randomise(self) -> None:
+        self.session.randomise((self.session.inputs.seed or 0) + 1)
+        self._edited()
+
+    def action_seed(self) -> None:
+        def check(text: str) -> str | None:
+            if text.isascii() and text.strip().isdigit() and len(text.strip()) <= 9:
+                return None
+            return "a seed is a whole number from 0 to 999999999"
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self.session.randomise(int(text))
+                self._edited()
+
+        seed = str(self.session.inputs.seed or 1)
+        self.app.push_screen(Prompt("Draw all leaves anew with seed", seed, check), answered)
+
+    # ── looking ───────────────────────────────────────────────────────────────────────────
+
+    def action_zoom(self) -> None:
+        graph = self.query_one(GraphView)
+        graph.set_zoom(Zoom((graph.zoom + 1) % len(Zoom)))
+        shown = ("names", "names and values", "names, values and gradients")[graph.zoom]
+        self.notify(f"The graph shows {shown}", timeout=2)
+
+    def action_centre(self) -> None:
+        self.query_one(GraphView).centre()
+
+    def action_graph(self) -> None:
+        self.query_one(GraphView).focus()
+
+    def action_tab(self, number: int) -> None:
+        self._tab = number
+        if TABS[number] == "Equations":
+            self.set_class(True, "equations")
+        elif TABS[number] == "Code":
+            self.set_class(False, "equations")
+        self._show_tab()
+        self.query_one(PANELS[number]).focus()
+
+    def on_tab_bar_picked(self, message: TabBar.Picked) -> None:
+        self.action_tab(message.number)
+
+    def action_equations(self) -> None:
+        name = "Code" if self.has_class("equations") else "Equations"
+        self.action_tab(TABS.index(name))
+
+    def action_inspect(self) -> None:
+        self.query_one(GraphView).action_inspect()
+
+    def on_graph_view_node_clicked(self, message: GraphView.NodeClicked) -> None:
+        self.inspect(message.node)
+
+    def on_gradients_view_node_clicked(self, message: GradientsView.NodeClicked) -> None:
+        self.inspect(message.node)
+
+    def on_lines_view_node_clicked(self, message: LinesView.NodeClicked) -> None:
+        node = self.session.trace.graph.index_of.get(message.node_id)
+        if node is not None:
+            self.inspect(node)
+
+    def inspect(self, node: int) -> None:
+        """Show all cells of a node."""
+        from backprop_tui.tui.inspector import Inspector
+
+        graph = self.query_one(GraphView)
+        graph.choose(node)
+        self.app.push_screen(Inspector(self.session, node, self.beside))
+
+    def action_help(self) -> None:
+        widget: Widget | None = self.focused
+        text = next(
+            (w.HELP for w in (widget, self) if w is not None and getattr(w, "HELP", None)), ""
+        )
+        keys = []
+        seen: set[str] = set()
+        for active in self.active_bindings.values():
+            binding = active.binding
+            if binding.id is None or binding.id in seen or not binding.description:
+                continue
+            seen.add(binding.id)
+            what = binding.tooltip or binding.description
+            keys.append((self.app.get_key_display(binding), what))
+        from inspect import cleandoc
+
+        self.app.push_screen(HelpScreen(cleandoc(text or ""), keys))
+
+    def action_leave(self) -> None:
+        """From a panel to the graph; from the graph to the lessons."""
+        graph = self.query_one(GraphView)
+        if self.focused is not graph and self.focused is not None:
+            graph.focus()
+            return
+        self._stop()
+        self.program.show_home()

@@ -1,0 +1,132 @@
+"""The lesson's code, with the running piece lit."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from backprop_tui.engine.provenance import Span
+from backprop_tui.engine.trace import StepKind
+from backprop_tui.session import Session
+from backprop_tui.tui.painted import Painted, Piece, Pieces
+
+TOKEN_ROLES = (
+    ("Token.Keyword", "keyword"),
+    ("Token.Operator.Word", "keyword"),
+    ("Token.Comment", "comment"),
+    ("Token.Literal.String", "string"),
+    ("Token.Literal.Number", "number"),
+    ("Token.Operator", "operator"),
+    ("Token.Punctuation", "operator"),
+)
+
+
+class SourceView(Painted):
+    """Shows the source of a lesson's function and lights the expression of the current step."""
+
+    HELP = """
+    # The code
+
+    The lesson as ordinary Python: `xp` is our own recording arithmetic in one run, and torch
+    itself in the other. The expression that the current step belongs to is lit.
+    In the backward pass that is the operation whose gradient is being sent.
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.border_title = "Code"
+        self._source: list[str] = []
+        self._first = 1
+        self._roles: dict[int, list[str]] = {}
+        self._span: Span | None = None
+        self._program: object = None
+
+    def show_session(self, session: Session) -> None:
+        """Show the lesson's function and light the current step's expression."""
+        if session.lesson.program is not self._program:
+            self._program = session.lesson.program
+            self._load(session.lesson.program)
+        self._light(_span_of(session))
+
+    def _load(self, program: Any) -> None:
+        try:
+            lines, self._first = inspect.getsourcelines(program)
+        except (OSError, TypeError):
+            lines, self._first = ["(the source is not available)"], 1
+        self._source = [_without_markers(line.rstrip("\n")) for line in lines]
+        self._roles = {}
+        self.set_height(len(self._source), max(map(len, self._source), default=0) + 5)
+        self.repaint()
+        self.call_after_refresh(self._highlight)
+
+    def _highlight(self) -> None:
+        """Colour the code; later, since loading the highlighter takes a while."""
+        from pygments.lexers.python import PythonLexer
+
+        line, self._roles = 0, {}
+        for token, text in PythonLexer(stripnl=False).get_tokens("\n".join(self._source)):
+            name = str(token)
+            role = next((r for prefix, r in TOKEN_ROLES if name.startswith(prefix)), "plain")
+            for part_number, part in enumerate(text.split("\n")):
+                line += part_number > 0
+                self._roles.setdefault(line, []).extend([role] * len(part))
+        self.repaint()
+
+    def _light(self, span: Span | None) -> None:
+        before, self._span = self._span, span
+        for lit in (before, span):
+            if lit is not None:
+                self.repaint_lines(lit.line - self._first, lit.end_line - self._first)
+        if span is not None and self.size.height:
+            line = span.line - self._first
+            top = self.scroll_offset.y
+            if not top <= line < top + self.size.height - 1:
+                self.scroll_to(y=max(0, line - self.size.height // 2), animate=False, force=True)
+
+    def paint_line(self, y: int) -> Pieces:
+        if y >= len(self._source):
+            return ()
+        text = self._source[y]
+        roles = self._roles.get(y, [])
+        roles = roles + ["plain"] * (len(text) - len(roles))
+        start, end = self._lit_columns(y, len(text))
+        pieces = [Piece(f"{self._first + y:>3} ", "muted")]
+        pieces.append(Piece("▸" if start < end else " ", "active"))
+        for column, character in enumerate(text):
+            lit = start <= column < end
+            role = roles[column] + (" lit" if lit else "")
+            if pieces[-1].role == role:
+                pieces[-1] = pieces[-1]._replace(text=pieces[-1].text + character)
+            else:
+                pieces.append(Piece(character, role))
+        return tuple(pieces)
+
+    def _lit_columns(self, y: int, length: int) -> tuple[int, int]:
+        span, line = self._span, self._first + y
+        if span is None or not span.line <= line <= span.end_line:
+            return (0, 0)
+        start = span.column if line == span.line else 0
+        return (start, span.end_column if line == span.end_line else length)
+
+
+def _without_markers(line: str) -> str:
+    """A line without what is meant for the linter and the type checker only."""
+    bare = line.split("  # noqa")[0]
+    return bare if "=" in bare else re.sub(r": (Any|int)(?=[,)])|(?<=\)) -> Any(?=:)", "", bare)
+
+
+def _span_of(session: Session) -> Span | None:
+    positions = session.active()
+    if not len(positions):
+        return None
+    kind, node, _ = session.trace.steps.what(positions[-1])
+    place = session.trace.graph.records[node].place
+    if place is None and kind is StepKind.COLLECT:  # a leaf: light its last use
+        edge = session.trace.arrivals[node][-1]
+        place = session.trace.graph.records[edge.source].place
+    if place is None:
+        return None
+    if place.callers:  # inside a helper function: light the call in the lesson
+        return place.callers[0].site.span
+    return place.site.span

@@ -1,0 +1,91 @@
+"""This step: what happens at the cursor, in formulas, numbers and words."""
+
+from __future__ import annotations
+
+from backprop_tui.explain import Explanation, Line, explain
+from backprop_tui.session import Session
+from backprop_tui.tui.lines_view import LinesView, Paragraph
+from backprop_tui.tui.painted import Piece, Pieces, pieces_of
+
+LABELS = {"why": "why  ", "notice": "note ", "state": "▸ ", "ledger": "  + "}
+ROLES = {"why": "plain", "notice": "notice", "state": "gradient", "ledger": "plain"}
+
+
+class StepView(LinesView):
+    """Explains the step at a session's cursor."""
+
+    HELP = """
+    # This step
+
+    The formula in symbols, then with the numbers of this moment, then the result; below it
+    why it is so. `+=` means that several contributions are added up at the receiving node.
+
+    A click on a symbol inspects the node it stands for.
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.border_title = "This step"
+
+    def show_session(self, session: Session) -> None:
+        """Explain the step at the cursor."""
+        self.set_paragraphs(paragraphs(session))
+
+
+def paragraphs(session: Session) -> list[Paragraph]:
+    """The explanation of the session's current step, or of the turn so far."""
+    positions = session.active()
+    if not len(positions):
+        return _beginning(session)
+    found: list[Paragraph] = []
+    for position in positions:
+        if found:
+            found.append(Paragraph(()))
+        step = session.trace.steps[position]
+        found.extend(_explained(explain(session.trace, step, session.lesson.notes)))
+    return found
+
+
+def _beginning(session: Session) -> list[Paragraph]:
+    return [
+        Paragraph((Piece("Before the first step", "title"),)),
+        Paragraph((Piece("The leaves have their values; nothing is computed yet."),)),
+        Paragraph((Piece("Press → to compute the first node."),)),
+        Paragraph(()),
+        Paragraph((Piece(session.lesson.idea, "plain"),)),
+    ]
+
+
+def _explained(explanation: Explanation) -> list[Paragraph]:
+    title: Pieces = tuple(Piece(p.text, "title", p.ref) for p in pieces_of(explanation.title))
+    found = [Paragraph(title)]
+    indent = 0
+    for line in explanation.lines:
+        if line.kind == "formula":
+            indent = _equals_column(line)
+            found.append(Paragraph(pieces_of(line.segments), indent + 2))
+        elif line.kind == "equals":
+            found.append(
+                Paragraph((Piece(" " * indent), *pieces_of(line.segments)), indent + 2)
+            )
+        else:
+            label = LABELS[line.kind]
+            role = ROLES[line.kind]
+            body = tuple(
+                piece._replace(role=role) if piece.role == "plain" else piece
+                for piece in pieces_of(line.segments)
+            )
+            label_role = "gradient" if line.kind == "state" else "muted"
+            found.append(Paragraph((Piece(label, label_role), *body), len(label)))
+    return found
+
+
+def _equals_column(line: Line) -> int:
+    """Where the formula's = stands, so that the lines below can be put under it."""
+    column = 0
+    for segment in line.segments:
+        for sign in (" += ", " = "):
+            if sign in segment.text:
+                return column + segment.text.index(sign) + len(sign) - 2
+        column += len(segment.text)
+    return 0

@@ -117,22 +117,21 @@ class _Parser(argparse.ArgumentParser):
         """Parse, and name the alternatives for a word that is not understood."""
         found, unknown = self.parse_known_args(words)
         if unknown:
-            option = unknown[0].partition("=")[0]
-            known = [o for o in self._option_string_actions if o.startswith("--")]
-            raise CommandError(
-                f"{self.prog} does not know “{_short(option)}”: {_meant(option, known)}"
-            )
+            raise CommandError(self._not_known(unknown[0].partition("=")[0]))
         return found
+
+    def _not_known(self, word: str) -> str:
+        if not word.startswith("-"):
+            return f"“{_short(word)}” is one word too many (see {self.prog} --help)"
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+        hint = f"did you mean {close[0]}? " if close else ""
+        options = ", ".join(known)
+        return f"{self.prog} has no option “{_short(word)}”: {hint}known: {options}"
 
     def error(self, message: str) -> NoReturn:
         message = message.removeprefix("argument ")
         raise CommandError(f"{_short(message, 300)} (see {self.prog} --help)")
-
-
-def _meant(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    listed = f"known: {', '.join(known)}"
-    return f"did you mean {close[0]}? {listed}" if close else listed
 
 
 def _short(text: str, limit: int = 60) -> str:
@@ -191,13 +190,14 @@ def _open(words: list[str]) -> int:
         )
     from backprop_tui.state import StateStore, default_path
 
+    run = _app_runner()
     store: StateStore = StateStore(None if asked.no_state else default_path())
-    if asked.ascii or asked.theme is not None:
-        store = _for_this_time(store, asked.ascii, asked.theme)
-    return _run_app()(asked.lesson, store)
+    if asked.theme is not None:
+        store = _with_theme(store, _theme(asked.theme))
+    return run(asked.lesson, store, ascii=asked.ascii)
 
 
-def _run_app() -> Callable[[str | None, StateStore], int]:
+def _app_runner() -> Callable[..., int]:
     try:
         from backprop_tui.tui.app import run
     except ModuleNotFoundError as missing:
@@ -207,6 +207,19 @@ def _run_app() -> Callable[[str | None, StateStore], int]:
             f"the app needs {missing.name}, which is not installed (list, show and check don't)"
         ) from missing
     return run
+
+
+def _theme(name: str) -> str:
+    """The theme that is meant: `dark` is our own backprop-dark."""
+    from textual.theme import BUILTIN_THEMES
+
+    from backprop_tui.tui import themes
+
+    known = [themes.DARK.name, themes.LIGHT.name, *BUILTIN_THEMES]
+    for theme in (name, f"backprop-{name}"):
+        if theme in known:
+            return theme
+    raise CommandError(f"there is no theme “{_short(name)}”: known: {', '.join(known)}")
 
 
 def _check_word(word: str) -> None:
@@ -234,29 +247,25 @@ def _is_tty(stream: IO[str] | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def _for_this_time(store: StateStore, ascii_only: bool, theme: str | None) -> StateStore:
-    """The store with options that hold for one run and are not remembered."""
+def _with_theme(store: StateStore, theme: str) -> StateStore:
+    """The store with a theme that holds for one run and is not remembered."""
     from backprop_tui.state import StateStore
 
-    class Overridden(StateStore):
+    class Themed(StateStore):
         def __init__(self) -> None:
-            self._kept: State | None = None
+            self._remembered: str | None = None
 
         def load(self) -> tuple[State, str | None]:
             state, message = store.load()
-            self._kept = state
-            now = replace(state, ascii=state.ascii or ascii_only, theme=theme or state.theme)
-            return now, message
+            self._remembered = state.theme
+            return replace(state, theme=theme), message
 
         def save(self, state: State) -> str | None:
-            if self._kept is not None:  # what was not changed since is as it was before
-                if ascii_only and state.ascii:
-                    state = replace(state, ascii=self._kept.ascii)
-                if theme and state.theme == theme:
-                    state = replace(state, theme=self._kept.theme)
+            if state.theme == theme:  # not another one that was chosen since
+                state = replace(state, theme=self._remembered)
             return store.save(state)
 
-    return Overridden()
+    return Themed()
 
 
 # ── list, show, check ─────────────────────────────────────────────────────────────────────────
@@ -300,9 +309,14 @@ def _show(words: list[str]) -> int:
     session = _session(_lesson(asked.lesson), asked)
     from backprop_tui import report
 
-    findings = report.examine(session, use_torch=not asked.no_torch)
+    with _progress("comparing …"):
+        findings = report.examine(session, use_torch=not asked.no_torch)
     if findings.torch_problem:
         _complain(f"going on without torch: {findings.torch_problem}")
+    if findings.unfinished:
+        _complain(
+            f"finite differences were stopped after {report.NUMERIC_SECONDS:g} s; some are missing"
+        )
     if asked.json:
         _print_json(report.show_json(findings))
     else:
@@ -383,14 +397,14 @@ def _check(words: list[str]) -> int:
     from backprop_tui.lessons import catalogue
 
     lessons = [_lesson(name) for name in dict.fromkeys(asked.lessons)] or list(catalogue())
-    look = _look()
+    look, width = _look(), max(len(lesson.id) for lesson in lessons)
     checked = []
     try:
         for lesson in lessons:
             with _progress(f"checking {lesson.id} …"):
                 checked.append(report.check_lesson(lesson))
             if not asked.json:
-                _print(report.check_lines(checked[-1], look))
+                _print(report.check_lines(checked[-1], look, width))
     except report.NoTorch as problem:
         raise CommandError(
             f"nothing can be checked without torch: {problem}", NO_TORCH

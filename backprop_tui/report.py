@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from backprop_tui.engine.compare import (
+    RELATIVE_TOLERANCE,
+    Comparison,
+    Difference,
+    LeafComparison,
+    Verdict,
+    compare,
+)
 from backprop_tui.engine.formula import as_text
 from backprop_tui.engine.graph import Edge, Node, NodeKind
+from backprop_tui.engine.numeric import differences
 from backprop_tui.engine.operations import Value
+from backprop_tui.engine.torch_record import TorchRun
 from backprop_tui.engine.trace import Step, StepKind
 from backprop_tui.equations_text import EquationLine, equation_lines, in_ascii
 from backprop_tui.explain import Explanation, Notation, explain, first_not_finite
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.session import Session
-from backprop_tui.values import format_matrix, format_number, format_shape, to_json
+from backprop_tui.values import (
+    format_matrix,
+    format_number,
+    format_shape,
+    format_value,
+    to_json,
+)
 
 JSON_VERSION = 1
 """Rises only when a program that reads our JSON must change; new fields alone don't raise it."""
@@ -102,21 +119,38 @@ def _minus(number: str) -> str:
 
 
 def table(rows: Sequence[Sequence[Block]], gap: int = 3, indent: int = 2) -> list[str]:
-    """Rows of blocks with aligned columns; a block is as high as it needs to be."""
-    columns = range(max(map(len, rows), default=0))
-    widths = [
-        max((len(line) for row in rows for line in row[c : c + 1][0]), default=0) for c in columns
-    ]
+    """Rows of blocks with aligned columns; a block is as high as it needs to be.
+
+    All rows have equally many blocks. A column in which nothing stands takes no room.
+    """
+    if not rows:
+        return []
+    widths = [_width(*column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         for height in range(max(map(len, row))):
-            cells = [block[height] if height < len(block) else "" for block in row]
-            line = (" " * gap).join(c.ljust(w) for c, w in zip(cells, widths, strict=True))
-            lines.append((" " * indent + line).rstrip())
+            cells = [
+                (block[height] if height < len(block) else "").ljust(width)
+                for block, width in zip(row, widths, strict=True)
+                if width
+            ]
+            lines.append((" " * indent + (" " * gap).join(cells)).rstrip())
     return lines
 
 
+def _width(*blocks: Block) -> int:
+    return max((len(line) for block in blocks for line in block), default=0)
+
+
 # ── what is compared ──────────────────────────────────────────────────────────────────────────
+
+
+class NoTorch(Exception):
+    """There is nothing from torch; the text says why, in one line."""
+
+
+class TorchRefused(NoTorch):
+    """Torch is there, but the lesson does not run under it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,8 +163,9 @@ class GradientRow:
     numeric: Value | None
     """For leaves the finite difference."""
 
-    max_abs_diff: float | None
-    max_rel_diff: float | None
+    difference: Difference | None
+    """By hand from torch; without torch, from the finite difference."""
+
     agree: bool | None
     """None if there was nothing to compare with."""
 
@@ -138,70 +173,159 @@ class GradientRow:
 
     def difference_text(self) -> str:
         """The largest difference in few digits."""
-        return "" if self.max_abs_diff is None else format_number(self.max_abs_diff, 2)
-
-    def json(self) -> dict[str, Any]:
-        """As an entry of `gradients`."""
-        return {
-            "hand": _json_or_null(self.hand),
-            "torch": _json_or_null(self.torch),
-            "numeric": _json_or_null(self.numeric),
-            "max_abs_diff": _json_or_null(self.max_abs_diff),
-            "max_rel_diff": _json_or_null(self.max_rel_diff),
-            "agree": self.agree,
-        }
+        return "" if self.difference is None else format_number(self.difference.absolute, 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """A lesson's run and what stands beside it."""
+    """A lesson's run, and what stands beside it."""
 
     session: Session
-    leaf_rows: tuple[GradientRow, ...]
-    node_rows: tuple[GradientRow, ...]
-    torch_values: Mapping[int, Value] = field(default_factory=dict)
-    torch_gradients: Mapping[int, Value | None] = field(default_factory=dict)
-    agree: bool = True
+    comparison: Comparison
     torch_problem: str | None = None
+    """Why there is nothing from torch, although it was asked for."""
 
-    def summary(self) -> str:
-        return "TODO"
+    @property
+    def has_torch(self) -> bool:
+        """Whether torch stands beside."""
+        return self.comparison.torch is not None
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether there was no time for all finite differences."""
+        return self.comparison.numeric is not None and not self.comparison.numeric.complete
 
-def examine(session, use_torch=True):
-    g = session.trace.graph
-    rows = tuple(
-        GradientRow(
-            i,
-            session.trace.gradients[i],
-            session.trace.gradients[i],
-            session.trace.gradients[i],
-            1e-10,
-            1e-10,
-            True,
-            "✓ agree",
+    @property
+    def leaf_rows(self) -> list[GradientRow]:
+        """The leaves' gradients."""
+        graph = self.session.trace.graph
+        return [self._leaf_row(graph.leaves[n], leaf) for n, leaf in self.comparison.leaves.items()]
+
+    @property
+    def node_rows(self) -> list[GradientRow]:
+        """The gradients of the other nodes that have a name, in the order of the backward pass."""
+        graph = self.session.trace.graph
+        named = [n.index for n in graph if n.kind is NodeKind.OPERATION and n.name.named]
+        return [self._node_row(index) for index in reversed(named)]
+
+    def _leaf_row(self, index: int, leaf: LeafComparison) -> GradientRow:
+        verdicts = (leaf.torch_verdict, leaf.numeric_verdict)
+        agree = None if Verdict.AGREE not in verdicts else True
+        if Verdict.DIFFER in verdicts:
+            agree = False
+        return GradientRow(
+            index,
+            leaf.hand,
+            leaf.torch,
+            None if leaf.numeric is None else leaf.numeric.value[()],
+            leaf.torch_diff or leaf.numeric_diff,
+            agree,
+            f"{leaf.verdict.sign} {leaf.verdict.word}",
         )
-        for i in g.leaves.values()
-    )
-    nodes = tuple(
-        GradientRow(
-            n.index,
-            session.trace.gradients[n.index],
-            session.trace.gradients[n.index],
+
+    def _node_row(self, index: int) -> GradientRow:
+        comparison, verdict = self.comparison, self.comparison.verdict(index)
+        return GradientRow(
+            index,
+            self.session.trace.gradients[index],
+            comparison.torch_gradient(index),
             None,
-            1e-10,
-            1e-10,
-            True,
-            "✓ agree",
+            comparison.gradient_diff(index),
+            {Verdict.AGREE: True, Verdict.DIFFER: False}.get(verdict),
+            f"{verdict.sign} {verdict.word}" if self.has_torch else "",
         )
-        for n in reversed(list(g))
-        if n.name.named and n.op
+
+    def conclusion(self) -> str:
+        """The comparison in one sentence."""
+        summary = self.comparison.summary()
+        leaves = _count(summary.leaves, "leaf")
+        beside = leaves
+        if self.has_torch:
+            nodes, edges = _count(summary.nodes, "node"), _count(summary.edges, "edge")
+            beside = f"{nodes} and {edges} beside torch, {leaves} beside finite differences"
+        if summary.differing:
+            return f"Not the same: {blame(self.comparison)} (compared: {beside})."
+        if not self.has_torch:
+            return f"By hand and finite differences agree on {leaves}; torch is not beside them."
+        furthest = format_number(summary.worst_absolute, 2)
+        return f"All agree: {beside}; by hand and torch are at most {furthest} apart."
+
+
+def _count(number: int, what: str) -> str:
+    plural = "leaves" if what == "leaf" else f"{what}s"
+    return f"{number:,} {what if number == 1 else plural}"
+
+
+NUMERIC_SECONDS = 30.0
+"""How long `show` works on finite differences: a leaf may have 100,000 cells."""
+
+
+def examine(session: Session, *, use_torch: bool = True) -> Findings:
+    """Put torch and finite differences beside a session's run. Does without torch if it must."""
+    torch_run, problem = None, None
+    if use_torch:
+        try:
+            torch_run = run_under_torch(session)
+        except NoTorch as missing:
+            problem = str(missing)
+    end = time.monotonic() + NUMERIC_SECONDS
+    numeric = differences(
+        session.lesson.program,
+        session.inputs.leaves,
+        session.inputs.sizes,
+        should_stop=lambda: time.monotonic() > end,
     )
-    return Findings(session, rows, nodes)
+    comparison = compare(session.trace, torch_run, numeric, torch_expected=False)
+    return Findings(session, comparison, problem)
 
 
-class NoTorch(Exception):
-    pass
+def run_under_torch(session: Session) -> TorchRun:
+    """The lesson under torch itself. Raises NoTorch."""
+    try:
+        from backprop_tui.reference.torch_run import run_torch
+    except ImportError as missing:
+        raise NoTorch(f"torch is not installed ({_one_line(missing)})") from missing
+    except Exception as broken:  # a damaged installation may raise anything
+        raise NoTorch(f"torch does not start: {_one_line(broken)}") from broken
+    inputs = session.inputs
+    try:
+        return run_torch(session.lesson.program, inputs.leaves, inputs.sizes, edges=True)
+    except Exception as problem:  # torch's word on the lesson's own code
+        raise TorchRefused(f"torch cannot run this: {_one_line(problem)}") from problem
+
+
+def _one_line(problem: Exception) -> str:
+    return textwrap.shorten(str(problem) or type(problem).__name__, 160, placeholder=" …")
+
+
+def blame(comparison: Comparison) -> str:
+    """Where by hand and the others part: the first node or edge whose own inputs are right."""
+    graph = comparison.trace.graph
+    names = graph.names
+    for index in range(len(graph)):
+        value = comparison.value_diff(index)
+        far = value is not None and value.relative > RELATIVE_TOLERANCE
+        if far and comparison.verdict(index) is Verdict.DIFFER:
+            ours, theirs = graph.records[index].value, comparison.torch_value(index)
+            return f"the value of {names[index].id} is {_ours_and_theirs(ours, theirs)}"
+    for source in range(len(graph) - 1, -1, -1):
+        for slot, target in enumerate(graph.records[source].operands):
+            edge = comparison.edge(Edge(source, target, slot))
+            wrong = edge is not None and edge.verdict is Verdict.DIFFER
+            if edge is not None and wrong and comparison.verdict(source) is not Verdict.DIFFER:
+                op = graph.records[source].op
+                return (
+                    f"what {names[source].id} ({op.name if op else ''}) sends to "
+                    f"{names[target].id} is {_ours_and_theirs(edge.hand, edge.torch)}"
+                )
+    differing = comparison.summary().differing
+    more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+    return f"the gradients of {', '.join(differing[-3:])}{more}"
+
+
+def _ours_and_theirs(ours: Value, theirs: Value | None) -> str:
+    by_torch = "missing" if theirs is None else format_value(theirs, width=40)
+    return f"{format_value(ours, width=40)} by hand and {by_torch} by torch"
 
 
 # ── list ──────────────────────────────────────────────────────────────────────────────────────
@@ -239,7 +363,7 @@ def show_text(found: Findings, look: Look, *, steps: bool = False) -> Iterator[s
     if steps:
         yield from _steps(found, look)
     yield ""
-    yield from look.wrapped(found.summary())
+    yield from look.wrapped(found.conclusion())
 
 
 def _title(lesson: Lesson, look: Look) -> Iterator[str]:
@@ -318,55 +442,47 @@ def _with_notes(rows: list[list[Block]], notes: list[str], look: Look) -> list[s
     return lines if max(map(len, lines)) <= look.width else table(rows)
 
 
-CAPTIONS = ("by hand", "torch", "finite difference")
+Column = tuple[str, Callable[[GradientRow], Value | None]]
+"""A column of gradients: its caption, and what stands in it."""
+
+BY_HAND: Column = ("by hand", lambda row: row.hand)
+BY_TORCH: Column = ("torch", lambda row: row.torch)
+BY_DIFFERENCE: Column = ("finite difference", lambda row: row.numeric)
 
 
 def _gradients(found: Findings, look: Look) -> Iterator[str]:
     notation = Notation(found.session.trace)
     output = notation.value(found.session.trace.graph.output).text
-    for what, rows in (("leaves", found.leaf_rows), ("other nodes", found.node_rows)):
+    columns = [BY_HAND, BY_TORCH] if found.has_torch else [BY_HAND]
+    for what, rows, more in (
+        ("leaves", found.leaf_rows, [BY_DIFFERENCE]),
+        ("other nodes", found.node_rows, []),
+    ):
         if rows:
             yield from ("", look.heading(f"Gradients of the {what}, ∂{output}/∂…"))
-            yield from _gradient_lines(rows, notation, look, numeric=what == "leaves")
+            yield from _gradient_lines(rows, notation, look, columns + more)
 
 
 def _gradient_lines(
-    rows: Sequence[GradientRow], notation: Notation, look: Look, *, numeric: bool
-) -> list[str]:
-    """A table if it fits into the width, else the columns of each gradient below one another."""
-    captions = CAPTIONS if numeric else CAPTIONS[:2]
-    head = [[""], *([c] for c in captions), ["difference"], [""]]
-    body = []
+    rows: Sequence[GradientRow], notation: Notation, look: Look, columns: Sequence[Column]
+) -> Iterator[str]:
+    """A table of the gradients that fit into its columns; then the wider ones, each by itself."""
+    captions = [caption for caption, _ in columns]
+    narrow: list[list[Block]] = []
+    wide: list[list[Block]] = []
     for row in rows:
-        values = (row.hand, row.torch, row.numeric)[: len(captions)]
-        blocks = [value_block(value, look.width, look) for value in values]
+        blocks = [value_block(get(row), look.width - 26, look) for _, get in columns]
         name = look.text(notation.value(row.node).text)
-        body.append([[name], *blocks, [row.difference_text()], [look.text(row.verdict)]])
-    lines = table([head, *body])
-    if max(map(len, lines)) <= look.width:
-        return [look.aside(lines[0]), *lines[1:]]
-    return _stacked(rows, notation, look, captions)
-
-
-def _stacked(
-    rows: Sequence[GradientRow], notation: Notation, look: Look, captions: Sequence[str]
-) -> list[str]:
-    lines: list[str] = []
-    for row in rows:
-        name = notation.value(row.node).text
-        difference = row.difference_text()
-        lines.append(
-            look.text(
-                f"  {name}   {row.verdict}" + f"   difference {difference}" * bool(difference)
-            )
-        )
-        values = (row.hand, row.torch, row.numeric)
-        cells = [
-            [[caption], value_block(value, look.width - 26, look)]
-            for caption, value in zip(captions, values, strict=False)
-        ]
-        lines += table(cells, indent=6)
-    return lines
+        told = [[name], *blocks, [row.difference_text()], [look.text(row.verdict)]]
+        room = (look.width - 45) // len(columns)  # what names, verdicts and gaps leave
+        (narrow if _width(*blocks) <= max(room, len(captions[-1])) else wide).append(told)
+    if narrow:
+        apart = "difference" if any(row[-2][0] for row in narrow) else ""
+        head, *body = table([[[""], *([c] for c in captions), [apart], [""]], *narrow])
+        yield from (look.aside(head), *body)
+    for [name], *blocks, [difference], [verdict] in wide:
+        yield f"  {name}   {verdict}" + f"   difference {difference}" * bool(difference)
+        yield from table([[[c], b] for c, b in zip(captions, blocks, strict=True)], indent=6)
 
 
 def _steps(found: Findings, look: Look) -> Iterator[str]:
@@ -421,8 +537,8 @@ def show_json(found: Findings) -> dict[str, Any]:
         "output": {"name": output.id, "value": to_json(output.value)},
         "nodes": [_node_json(node, found, notation) for node in graph],
         "steps": [_step_json(session, position) for position in range(len(session.trace.steps))],
-        "gradients": {graph.names[row.node].id: row.json() for row in found.leaf_rows},
-        "agree": found.agree,
+        "gradients": {graph.names[row.node].id: _gradient_json(row) for row in found.leaf_rows},
+        "agree": found.comparison.summary().all_agree,
     }
 
 
@@ -435,8 +551,8 @@ def _node_json(node: Node, found: Findings, notation: Notation) -> dict[str, Any
         "inputs": [graph.names[operand].id for operand in node.operands],
         "value": to_json(node.value),
         "grad": _json_or_null(found.session.trace.gradients[node.index]),
-        "torch_value": _json_or_null(found.torch_values.get(node.index)),
-        "torch_grad": _json_or_null(found.torch_gradients.get(node.index)),
+        "torch_value": _json_or_null(found.comparison.torch_value(node.index)),
+        "torch_grad": _json_or_null(found.comparison.torch_gradient(node.index)),
     }
 
 
@@ -450,10 +566,22 @@ def _step_json(session: Session, position: int) -> dict[str, Any]:
         "node": names[step.node].id,
         "edge": _edge_json(step.edge, session),
         "formula": told.formula,
-        "numbers": told.numbers,
+        "numbers": told.numbers.removeprefix("= "),
         "upstream": _json_or_null(step.upstream),
         "contribution": _json_or_null(step.contribution),
         "total": _json_or_null(step.total),
+    }
+
+
+def _gradient_json(row: GradientRow) -> dict[str, Any]:
+    apart = row.difference
+    return {
+        "hand": _json_or_null(row.hand),
+        "torch": _json_or_null(row.torch),
+        "numeric": _json_or_null(row.numeric),
+        "max_abs_diff": None if apart is None else to_json(apart.absolute),
+        "max_rel_diff": None if apart is None else to_json(apart.relative),
+        "agree": row.agree,
     }
 
 
@@ -498,3 +626,159 @@ def _bracket_lines(start: str, items: Sequence[str], end: str, indent: str) -> I
     for place, item in enumerate(items):
         yield f"{indent}  {item}{',' if place < len(items) - 1 else ''}"
     yield end
+
+
+# ── check ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRun:
+    """One run of a lesson, compared."""
+
+    sizes: Mapping[str, int]
+    seed: int | None
+    """None for the lesson's own numbers."""
+
+    agree: bool
+    nodes: int
+    edges: int
+    leaves: int
+    max_abs_diff: float
+    max_rel_diff: float
+    where: str | None
+    """If it does not agree, where."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedLesson:
+    """All runs of a lesson."""
+
+    lesson: str
+    runs: tuple[CheckedRun, ...]
+
+    @property
+    def agree(self) -> bool:
+        """Whether all runs agree."""
+        return all(run.agree for run in self.runs)
+
+    def total(self, what: str) -> int:
+        """The sum of a count over the runs."""
+        return sum(getattr(run, what) for run in self.runs)
+
+    def worst(self, what: str) -> float:
+        """The largest difference of all runs."""
+        return max(float(getattr(run, what)) for run in self.runs)
+
+
+def check_lesson(lesson: Lesson) -> CheckedLesson:
+    """Compare a lesson: with its own numbers, then with drawn ones at other sizes.
+
+    Raises NoTorch if torch cannot be had at all.
+    """
+    return CheckedLesson(lesson.id, tuple(_checked(lesson, *case) for case in _cases(lesson)))
+
+
+def _cases(lesson: Lesson) -> list[tuple[dict[str, int], int | None]]:
+    """Sizes and seeds: as published, other numbers, the smallest, somewhat larger."""
+    usual = lesson.default_sizes()
+    smallest = {size.name: size.minimum for size in lesson.sizes}
+    larger = {size.name: min(size.maximum, size.default + 3) for size in lesson.sizes}
+    return [(usual, None), (usual, 1), (smallest, 2), (larger, 3)]
+
+
+def _checked(lesson: Lesson, sizes: dict[str, int], seed: int | None) -> CheckedRun:
+    session = Session(lesson, sizes=sizes)
+    if seed is not None:
+        session.randomise(seed)
+    try:
+        torch_run, where = run_under_torch(session), None
+    except TorchRefused as problem:
+        torch_run, where = None, str(problem)
+    numeric = differences(lesson.program, session.inputs.leaves, sizes)
+    comparison = compare(session.trace, torch_run, numeric, torch_expected=False)
+    summary = comparison.summary()
+    if summary.differing:
+        where = blame(comparison)
+    elif where is None and not summary.all_agree:
+        where = f"torch has no call for {_count(summary.absent, 'node')}"
+    return CheckedRun(
+        sizes,
+        seed,
+        where is None,
+        summary.nodes,
+        summary.edges,
+        summary.leaves,
+        summary.worst_absolute,
+        summary.worst_relative,
+        where,
+    )
+
+
+def check_lines(checked: CheckedLesson, look: Look, width: int) -> Iterator[str]:
+    """A lesson's line, and where it went wrong if it did."""
+    counts = f"{checked.total('nodes'):>5,} nodes  {checked.total('edges'):>5,} edges"
+    furthest = format_number(checked.worst("max_abs_diff"), 2)
+    verdict = Verdict.AGREE if checked.agree else Verdict.DIFFER
+    words = f"{verdict.sign} {checked.lesson:<{width}} {verdict.word}  {counts}"
+    yield look.text(f"{words}  worst difference {furthest}")
+    for run in checked.runs:
+        if run.where is not None:
+            yield from look.wrapped(f"{_case_text(run)}: {run.where}", "    ")
+
+
+def _case_text(run: CheckedRun) -> str:
+    numbers = "the lesson's own numbers" if run.seed is None else f"seed {run.seed}"
+    return ", ".join([numbers, *(f"{name}={size}" for name, size in run.sizes.items())])
+
+
+def check_summary(checked: Sequence[CheckedLesson], look: Look) -> Iterator[str]:
+    """What it all comes to."""
+    wrong = [lesson.lesson for lesson in checked if not lesson.agree]
+    yield ""
+    if wrong:
+        number = f"{len(wrong)} of {_count(len(checked), 'lesson')}"
+        yield look.text(f"✗ {number} not agreeing: {', '.join(wrong)}")
+        return
+    counts = {what: sum(c.total(what) for c in checked) for what in ("nodes", "edges", "leaves")}
+    runs = sum(len(lesson.runs) for lesson in checked)
+    yield from look.wrapped(
+        f"✓ {_count(len(checked), 'lesson')}: by hand and torch agree on "
+        f"{_count(counts['nodes'], 'node')} and {_count(counts['edges'], 'edge')}, by hand and "
+        f"finite differences on {_count(counts['leaves'], 'leaf')}, in {_count(runs, 'run')} "
+        "(each lesson with its own numbers, with others, and at its smallest and larger sizes)."
+    )
+
+
+def check_json(checked: Sequence[CheckedLesson]) -> dict[str, Any]:
+    """The outcome of `check`, as docs/json.md describes it."""
+    return {
+        "version": JSON_VERSION,
+        "agree": all(lesson.agree for lesson in checked),
+        "lessons": [
+            {
+                "lesson": lesson.lesson,
+                "agree": lesson.agree,
+                "nodes": lesson.total("nodes"),
+                "edges": lesson.total("edges"),
+                "leaves": lesson.total("leaves"),
+                "max_abs_diff": to_json(lesson.worst("max_abs_diff")),
+                "max_rel_diff": to_json(lesson.worst("max_rel_diff")),
+                "runs": [_run_json(run) for run in lesson.runs],
+            }
+            for lesson in checked
+        ],
+    }
+
+
+def _run_json(run: CheckedRun) -> dict[str, Any]:
+    return {
+        "sizes": dict(run.sizes),
+        "seed": run.seed,
+        "agree": run.agree,
+        "nodes": run.nodes,
+        "edges": run.edges,
+        "leaves": run.leaves,
+        "max_abs_diff": to_json(run.max_abs_diff),
+        "max_rel_diff": to_json(run.max_rel_diff),
+        "where": run.where,
+    }

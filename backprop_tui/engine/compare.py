@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from backprop_tui.engine.broadcasting import shape_of
 from backprop_tui.engine.graph import Edge
 from backprop_tui.engine.numeric import Kind, LeafDifference, NumericRun
-from backprop_tui.engine.operations import Value
+from backprop_tui.engine.operations import Array, Value
 from backprop_tui.engine.rounding import gradient_rounding, value_rounding
 from backprop_tui.engine.torch_record import TorchRun, match
 from backprop_tui.engine.trace import Trace
@@ -250,3 +251,255 @@ class EdgeComparison:
     torch: Value
     diff: Difference
     verdict: Verdict
+
+
+def compare(
+    trace: Trace,
+    torch: TorchRun | None = None,
+    numeric: NumericRun | None = None,
+    *,
+    torch_expected: bool = True,
+    numeric_expected: bool = True,
+) -> Comparison:
+    """Put a trace beside what is known of torch's run and of finite differences.
+
+    A reference that is None and expected is pending, one that is not expected is absent.
+    No gradient by hand (no path) and zeros or no gradient by torch agree, and the reverse.
+    """
+    count = len(trace.graph)
+    if torch is None:
+        entries = np.full(count, -1, dtype=np.intp)
+        empty = np.zeros((2, count))
+        missing = Verdict.PENDING if torch_expected else Verdict.ABSENT
+        verdicts = (missing,) * count
+        value_diff = gradient_diff = empty
+    else:
+        entries = match(trace.graph, torch.structure)
+        value_diff, gradient_diff, agree = _compare_nodes(trace, torch, entries)
+        words = [Verdict.DIFFER, Verdict.AGREE, Verdict.ABSENT]
+        verdicts = tuple([words[code] for code in np.where(entries < 0, 2, agree).tolist()])
+    leaves = {}
+    for name, index in trace.graph.leaves.items():
+        entry = int(entries[index])
+        known = torch is not None and entry >= 0
+        difference = None if numeric is None else numeric.leaves.get(name)
+        numeric_diff, numeric_verdict = None, Verdict.PENDING if numeric_expected else Verdict.ABSENT
+        if difference is not None:
+            numeric_diff, numeric_verdict = compare_numeric(trace, index, difference)
+        leaves[name] = LeafComparison(
+            name=name,
+            hand=trace.gradients[index],
+            torch=torch.gradient(entry) if torch is not None and known else None,
+            numeric=difference,
+            torch_diff=Difference(*gradient_diff[:, index].tolist()) if known else None,
+            numeric_diff=numeric_diff,
+            torch_verdict=verdicts[index],
+            numeric_verdict=numeric_verdict,
+        )
+    edges = {} if torch is None else compare_edges(trace, torch, entries)
+    return Comparison(
+        trace,
+        torch,
+        numeric,
+        entries,
+        leaves,
+        torch is None and torch_expected,
+        value_diff,
+        gradient_diff,
+        verdicts,
+        edges,
+    )
+
+
+def _compare_nodes(
+    trace: Trace, torch: TorchRun, entries: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Largest differences of values and gradients for each node, and whether it agrees."""
+    records, gradients = trace.graph.records, trace.gradients
+    shapes, structure = torch.structure.shapes, torch.structure
+    count = len(records)
+    value_diff, gradient_diff = np.zeros((2, count)), np.zeros((2, count))
+    agree = np.ones(count, dtype=np.bool_)
+    scalars: list[int] = []
+    scalar_cells: list[float] = []
+    scalar_gradients: list[float] = []
+    arrays: list[int] = []
+    array_cells: list[Any] = []
+    array_gradients: list[Any] = []
+    for index, entry in enumerate(entries.tolist()):
+        if entry < 0:
+            continue
+        value, g = records[index].value, gradients[index]
+        if type(value) is float:
+            if shapes[entry] == ():
+                scalars.append(index)
+                scalar_cells.append(value)
+                scalar_gradients.append(0.0 if g is None else cast(float, g))
+                continue
+        elif shapes[entry] == cast(Array, value).shape:
+            if cast(Array, value).size:
+                arrays.append(index)
+                array_cells.append(cast(Array, value).ravel())
+                array_gradients.append(np.zeros(value.size) if g is None else np.ravel(g))
+            continue
+        # Another shape: there is no difference to measure.
+        value_diff[:, index] = gradient_diff[:, index] = _INF
+        agree[index] = False
+    if not scalars and not arrays:
+        return value_diff, gradient_diff, agree
+    nodes = np.array(scalars + arrays)
+    values = np.concatenate([np.array(scalar_cells), *array_cells])
+    slopes = np.concatenate([np.array(scalar_gradients), *array_gradients])
+    chosen = entries[nodes]
+    sizes = structure.sizes[chosen]
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
+    cells = np.arange(ends[-1]) + np.repeat(structure.starts[chosen] - starts, sizes)
+    for ours, theirs, into in (
+        (values, torch.values[cells], value_diff),
+        (slopes, torch.gradients[cells], gradient_diff),
+    ):
+        absolute, relative, within = _apart(ours, theirs, starts, sizes)
+        into[0, nodes], into[1, nodes] = absolute, relative
+        agree[nodes] &= within
+    if not agree.all():
+        _forgive_rounding(trace, torch, entries, agree)
+    return value_diff, gradient_diff, agree
+
+
+def _apart(
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    starts: NDArray[np.intp],
+    sizes: NDArray[np.intp],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """For each segment the largest absolute and relative difference, and whether it agrees."""
+    with np.errstate(all="ignore"):
+        absolute = np.abs(a - b)
+        magnitude = np.maximum(np.abs(a), np.abs(b))
+        relative = absolute / magnitude
+        if not np.isfinite(relative).all():  # 0/0, or inf and nan among the numbers
+            same = (a == b) | (np.isnan(a) & np.isnan(b))
+            absolute = np.where(same, 0.0, np.where(np.isfinite(absolute), absolute, _INF))
+            relative = np.where(same, 0.0, np.where(np.isfinite(absolute), relative, _INF))
+            magnitude = np.where(np.isfinite(magnitude), magnitude, 0.0)
+    largest = np.maximum.reduceat(magnitude, starts)
+    worst = np.maximum.reduceat(relative, starts)
+    furthest = np.maximum.reduceat(absolute, starts)
+    within = worst <= RELATIVE_TOLERANCE
+    if not within.all():  # small cells beside large ones
+        allowed = RELATIVE_TOLERANCE * magnitude + np.repeat(LOCAL_FLOOR * largest, sizes)
+        within = np.logical_and.reduceat(absolute <= allowed, starts)
+    return furthest, worst, within
+
+
+def _forgive_rounding(
+    trace: Trace, torch: TorchRun, entries: NDArray[np.intp], agree: NDArray[np.bool_]
+) -> None:
+    """Let nodes agree whose difference is no more than the rounding that reached them."""
+    value_errors = value_rounding(trace.graph)
+    gradient_errors = gradient_rounding(trace, value_errors)
+    for index in np.flatnonzero(~agree).tolist():
+        value, g = trace.graph.records[index].value, trace.gradients[index]
+        entry = int(entries[index])
+        if torch.structure.shapes[entry] == shape_of(value):
+            other = torch.gradient(entry)
+            agree[index] = _within(value, torch.value(entry), value_errors[index]) and _within(
+                0.0 if g is None else g,
+                0.0 if other is None else other,
+                gradient_errors[index],
+            )
+
+
+def _within(a: Value, b: Value, rounding: Any) -> bool:
+    a, b = np.asarray(a), np.asarray(b)
+    with np.errstate(all="ignore"):
+        magnitude = np.maximum(np.abs(a), np.abs(b))
+        allowed = RELATIVE_TOLERANCE * magnitude + ROUNDING_SAFETY * rounding
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+        return bool(np.all(same | (np.abs(a - b) <= allowed)))
+
+
+def compare_numeric(
+    trace: Trace, index: int, numeric: LeafDifference
+) -> tuple[Difference | None, Verdict]:
+    """A leaf's gradient by hand beside its finite difference, whose own error is the tolerance."""
+    hand = trace.gradients[index]
+    ours = np.zeros(numeric.value.shape) if hand is None else np.asarray(hand)
+    if Kind.UNKNOWN in numeric.kind:
+        return None, Verdict.PENDING
+    usable = (numeric.kind == Kind.OK) | (numeric.kind == Kind.UNCERTAIN)
+    a, b = ours[usable], numeric.value[usable]
+    difference = None
+    off = np.zeros(a.shape, dtype=np.bool_)
+    if a.size:
+        with np.errstate(all="ignore"):
+            off = ~(np.abs(a - b) <= numeric.error[usable] + RELATIVE_TOLERANCE * np.abs(b))
+        furthest, worst, _ = _apart(a, b, np.zeros(1, np.intp), np.array([a.size]))
+        difference = Difference(float(furthest[0]), float(worst[0]))
+    doubtful = numeric.kind[usable] == Kind.UNCERTAIN
+    if (off & ~doubtful).any():
+        return difference, Verdict.DIFFER
+    if Kind.KINK in numeric.kind:
+        return difference, Verdict.KINK
+    if Kind.NOT_FINITE in numeric.kind:
+        return difference, Verdict.NOT_FINITE
+    return difference, Verdict.UNCERTAIN if off.any() else Verdict.AGREE
+
+
+def compare_edges(
+    trace: Trace, torch: TorchRun, entries: NDArray[np.intp] | None = None
+) -> dict[tuple[int, int], EdgeComparison]:
+    """What each edge sends beside torch, by (source, slot), where torch tells.
+
+    Torch's edges are known by what they connect. So between the same two nodes there must be as
+    many on both sides; they are paired in the operands' order.
+    """
+    if torch.edges is None:
+        return {}
+    graph = trace.graph
+    if entries is None:
+        entries = match(graph, torch.structure)
+    theirs: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    edges = torch.edges
+    for number, pair in enumerate(zip(edges.sources.tolist(), edges.targets.tolist(), strict=True)):
+        theirs[pair].append(number)
+    ends = np.cumsum(torch.structure.sizes[edges.targets])
+    ours: defaultdict[tuple[int, int], list[Edge]] = defaultdict(list)
+    for source, record in enumerate(graph.records):
+        for slot, target in enumerate(record.operands):
+            edge = Edge(source, target, slot)
+            if trace.contribution(edge) is not None:
+                ours[int(entries[source]), int(entries[target])].append(edge)
+    found: dict[tuple[int, int], EdgeComparison] = {}
+    rounding: list[Any] | None = None
+    for pair, numbers in theirs.items():
+        if len(ours.get(pair, ())) != len(numbers):
+            continue
+        for edge, number in zip(ours[pair], numbers, strict=True):
+            hand = cast(Value, trace.contribution(edge))
+            shape = torch.structure.shapes[pair[1]]
+            end = int(ends[number])
+            cells = edges.values[end - int(torch.structure.sizes[pair[1]]) : end]
+            same_shape = shape == shape_of(hand)
+            if same_shape and cells.size:
+                one, size = np.zeros(1, np.intp), np.array([cells.size])
+                furthest, worst, within = _apart(np.ravel(hand), cells, one, size)
+                diff, agrees = Difference(float(furthest[0]), float(worst[0])), bool(within[0])
+            else:
+                diff, agrees = (
+                    (Difference(0.0, 0.0), True)
+                    if same_shape
+                    else (Difference(_INF, _INF), False)
+                )
+            other: Value = cells.reshape(shape) if shape else float(cells[0])
+            if not agrees and same_shape:
+                if rounding is None:
+                    rounding = gradient_rounding(trace, value_rounding(graph))
+                agrees = _within(hand, other, rounding[edge.target])
+            verdict = Verdict.AGREE if agrees else Verdict.DIFFER
+            found[edge.source, edge.slot] = EdgeComparison(edge, hand, other, diff, verdict)
+    return found
+
+
+_INF = float("inf")

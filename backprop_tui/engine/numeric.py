@@ -13,10 +13,10 @@ sides differ, the element is reported as a kink with both slopes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,7 +183,8 @@ def _branches(graph: Graph) -> object:
         if op is not None and op.branches is not None:
             values = [graph.records[i].value for i in operands]
             with np.errstate(all="ignore"):
-                taken.append(np.asarray(op.branches(*values), dtype=np.float64).tobytes())
+                signs = np.asarray(op.branches(*values), dtype=np.float64) + 0.0  # no -0.0
+                taken.append(signs.tobytes())
     return [record[0] for record in graph.records], taken
 
 
@@ -196,21 +197,21 @@ def _noise(graph: Graph) -> float:
 
 _EPS = float(np.finfo(np.float64).eps)
 
-_FIRST = 0.93e-3
-"""The first step, as a fraction of the element (or of `_USUAL`, if that is larger). With the
-extrapolation's error in h⁴ and rounding in 1/h, the best step is near eps^(1/5)."""
+_FIRST = 1.3e-4
+"""The first step, as a fraction of the element (or of `_USUAL`, if that is larger): small enough
+for the cautious error estimate to be about 1e-9, large enough to stay clear of rounding."""
 
 _USUAL = 0.3
 """Elements smaller than this are nudged as if they were this large."""
 
 _RATIO = 1.73
-"""From one step to the next smaller one."""
-
-_SHRINK = 27.1
-"""How much smaller the next pair of steps is, where a pair was not good enough."""
+"""From one step of a pair to the smaller one."""
 
 _PAIRS = 8
-"""How many pairs of smaller steps are tried at most."""
+"""How many pairs of steps are tried at most."""
+
+_SHRINK = 27.1
+"""How much smaller the next pair is."""
 
 _GOOD = 1e-7
 """A relative error estimate that ends the search."""
@@ -223,38 +224,139 @@ _BEARABLE = 1e-3
 class _Estimate:
     value: float
     error: float
-    natural: float
-    """The size of slope at which errors would start to matter: output over element."""
+    noise: float
+    """The part of the error that rounding may cause."""
 
-    def within(self, tolerance: float) -> bool:
-        return self.error <= tolerance * max(abs(self.value), 1e-3 * self.natural)
+    relative: float
+    """The error relative to the value, or to what would be small for a slope here."""
+
+
+class _Straddled(Exception):
+    """A kink lies within the step."""
+
+
+class _Broken(Exception):
+    """There is an inf or nan within the step."""
 
 
 def _element(runner: _Runner, name: str, cell: tuple[int, ...]) -> _Element:
     x = runner.element(name, cell)
     if not (np.isfinite(x) and np.isfinite(runner.base.output)):
-        return _Element(float("nan"), float("inf"), Kind.NOT_FINITE)
+        return _Element(_NAN, _INF, Kind.NOT_FINITE)
     best: _Estimate | None = None
-    straddled = broken = 0.0  # the smallest step that straddled a kink, or met inf or nan
+    straddled = False
     worse = 0
-    for h in _steps(x):
-        points = _pair(runner, name, cell, x, h)
-        if not all(np.isfinite(p.output) for p in points):
-            broken = h
+    steps = _steps(x)
+    while steps and worse < 3:
+        h = steps.pop(0)
+        try:
+            estimate = _central(runner, name, cell, x, h)
+        except _Straddled:
+            straddled = True
             continue
-        if any(p.branches != runner.base.branches for p in points):
-            straddled = h
+        except _Broken:
             continue
-        estimate = _extrapolated(runner, x, h, points)
-        if best is None or estimate.error < best.error:
+        if best is None or estimate.relative < best.relative:
+            if best is None and estimate.relative > _GOOD and estimate.noise > estimate.error / 2:
+                steps = [h * _SHRINK, h * _SHRINK**2]  # rounding is the trouble: larger steps
             best, worse = estimate, 0
         else:
             worse += 1
-        if best.within(_GOOD) or worse == 2:
+        if best.relative <= _GOOD:
             break
     if best is not None:
-        fine = best.within(_BEARABLE)
+        fine = best.relative <= _BEARABLE
         return _Element(best.value, best.error, Kind.OK if fine else Kind.UNCERTAIN)
     if straddled:
-        return _kink(runner, name, cell, x, straddled)
-    return _Element(float("nan"), float("inf") if broken else 0.0, Kind.NOT_FINITE)
+        return _kink(runner, name, cell, x)
+    return _Element(_NAN, _INF, Kind.NOT_FINITE)
+
+
+def _steps(x: float) -> list[float]:
+    first = _FIRST * max(abs(x), _USUAL)
+    steps = [first / _SHRINK**k for k in range(_PAIRS)]
+    return [h for h in steps if x + h / _RATIO != x != x - h / _RATIO]
+
+
+def _central(runner: _Runner, name: str, cell: tuple[int, ...], x: float, h: float) -> _Estimate:
+    """Two central differences, extrapolated."""
+    slopes: list[float] = []
+    spans: list[float] = []
+    largest = 0.0
+    for step in (h, h / _RATIO):
+        above, below = x + step, x - step
+        outputs: list[float] = []
+        for where in (above, below):
+            point = runner.at(name, cell, where)
+            if not np.isfinite(point.output):
+                raise _Broken
+            if point.branches != runner.base.branches:
+                raise _Straddled
+            outputs.append(point.output)
+        largest = max(largest, *map(abs, outputs))
+        spans.append(above - below)  # what was really stepped, after rounding
+        slopes.append((outputs[0] - outputs[1]) / spans[-1])
+    return _estimate(runner, x, slopes, spans, largest, order=2)
+
+
+def _one_sided(
+    runner: _Runner, name: str, cell: tuple[int, ...], x: float, h: float
+) -> _Estimate | None:
+    """Two differences on one side (h < 0: the left), extrapolated; None where there are none."""
+    slopes: list[float] = []
+    spans: list[float] = []
+    points: list[_Point] = []
+    for step in (h, h / _RATIO):
+        where = x + step
+        point = runner.at(name, cell, where)
+        if not np.isfinite(point.output):
+            return None
+        points.append(point)
+        spans.append(where - x)
+        slopes.append((point.output - runner.base.output) / spans[-1])
+    if points[0].branches != points[1].branches:
+        return None
+    return _estimate(runner, x, slopes, spans, abs(points[0].output), order=1)
+
+
+def _estimate(
+    runner: _Runner,
+    x: float,
+    slopes: list[float],
+    spans: list[float],
+    largest: float,
+    order: int,
+) -> _Estimate:
+    """Extrapolate two slopes to a step of 0; `largest` is the largest output on the way."""
+    correction = (slopes[1] - slopes[0]) / ((spans[0] / spans[1]) ** order - 1.0)
+    value = slopes[1] + correction
+    noise = 4.0 * max(runner.noise, _EPS * largest) / abs(spans[1])
+    error = abs(correction) + noise + 4.0 * _EPS * abs(value)
+    # A slope of 0 has no size of its own: measure it by output over element.
+    natural = abs(runner.base.output) / max(abs(x), _USUAL)
+    size = max(abs(value), 1e-2 * natural)
+    if not np.isfinite(value):
+        raise _Broken
+    return _Estimate(value, error, noise, error / size if size else (_INF if error else 0.0))
+
+
+def _kink(runner: _Runner, name: str, cell: tuple[int, ...], x: float) -> _Element:
+    """What to say where every step straddles a kink: the two sides."""
+    sides: list[_Estimate] = []
+    for sign in (-1.0, 1.0):
+        tried = (_one_sided(runner, name, cell, x, sign * h) for h in _steps(x)[:5])
+        estimates = [estimate for estimate in tried if estimate is not None]
+        if not estimates:
+            return _Element(_NAN, _INF, Kind.NOT_FINITE)
+        sides.append(min(estimates, key=lambda estimate: estimate.relative))
+    left, right = sides
+    value, error = (left.value + right.value) / 2.0, left.error + right.error
+    apart = abs(left.value - right.value)
+    if apart <= error or apart <= 1e-6 * max(abs(left.value), abs(right.value)):
+        # The branches change but the slope doesn't, as in abs(x)² at 0: no kink of the output.
+        return _Element(value, error + apart, Kind.OK)
+    return _Element(value, error + apart / 2.0, Kind.KINK, left.value, right.value)
+
+
+_NAN = float("nan")
+_INF = float("inf")

@@ -84,7 +84,7 @@ class Tape:
         place = None if self._locator is None else self._locator.locate(sys._getframe(2))
         records = self.records
         indices = tuple(
-            [o.index if type(o) is Var else self.constant(o) for o in operands]  # noqa: C419
+            [self._index(o) if type(o) is Var else self.constant(o) for o in operands]  # noqa: C419
         )
         values = [records[i][2] for i in indices]
         try:
@@ -93,11 +93,19 @@ class Tape:
             value = _ieee(op, values, params)
         if type(value) is not float and type(value) is not np.ndarray:
             value = float(value)
-        elif type(value) is np.ndarray and value.ndim == 0:
-            value = float(value)
+        elif type(value) is np.ndarray:
+            if value.ndim == 0:
+                value = float(value)
+            else:
+                value.flags.writeable = False
         var = Var(self, len(records), value)
         records.append(Record(op, indices, value, params, place))
         return var
+
+    def _index(self, var: Var) -> int:
+        if var.tape is not self:
+            raise UnsupportedProgram("a value of another run cannot be used in this one")
+        return var.index
 
     def _append(self, record: Record) -> Var:
         self.records.append(record)

@@ -264,6 +264,10 @@ class Steps(Sequence[Step]):
     def __getitem__(self, position: Any) -> Any:
         if isinstance(position, slice):
             return [self[i] for i in range(*position.indices(len(self)))]
+        with np.errstate(all="ignore"):
+            return self._step(position)
+
+    def _step(self, position: int) -> Step:
         if position < 0:
             position += len(self)
         kind, node, slot = self._plan[position]

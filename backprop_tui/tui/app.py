@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -19,6 +22,10 @@ from backprop_tui.tui import themes
 from backprop_tui.tui.home import HomeScreen
 from backprop_tui.tui.lesson_screen import LessonScreen
 
+if TYPE_CHECKING:
+    from backprop_tui.reference.client import ReferenceClient
+    from backprop_tui.reference.protocol import Message
+
 
 class BackpropApp(App[None]):
     """The program."""
@@ -28,7 +35,7 @@ class BackpropApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit", tooltip="Leave the program"),
+        Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, id="app.quit", tooltip="Leave the program"),
         Binding("ctrl+t", "toggle_theme", "Light or dark", show=False, id="app.theme",
                 tooltip="Switch between the light and the dark theme"),
         Binding("ctrl+p", "command_palette", "Commands", show=False, id="app.commands",
@@ -38,9 +45,19 @@ class BackpropApp(App[None]):
     ascii: reactive[bool] = reactive(False)
 
     def __init__(
-        self, lesson: Lesson | None = None, store: StateStore | None = None, *, ascii: bool = False
+        self,
+        lesson: Lesson | None = None,
+        store: StateStore | None = None,
+        *,
+        ascii: bool = False,
+        reference: bool = True,
     ) -> None:
+        """`reference` false: nothing is computed beside (for tests of the screen alone)."""
         super().__init__()
+        self._with_reference = reference
+        self._client: ReferenceClient | None = None
+        self._asking: LessonScreen | None = None
+        self._torch_word = "loading" if reference else "off"
         self._store = store if store is not None else StateStore(None)
         self.state, self._problem = self._store.load()
         self._first_lesson = lesson
@@ -51,6 +68,7 @@ class BackpropApp(App[None]):
         self.set_reactive(BackpropApp.ascii, ascii or self.state.ascii)
 
     def on_mount(self) -> None:
+        self._end_on_signals()
         if self._first_lesson is not None:
             self.open_lesson(self._first_lesson)
         else:
@@ -59,6 +77,17 @@ class BackpropApp(App[None]):
         if self._problem:
             self.notify(self._problem, severity="warning", timeout=10)
         self.call_after_refresh(self.start_reference)
+
+    def _end_on_signals(self) -> None:
+        """End properly, with the terminal restored, when told to from outside."""
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is None:
+                continue  # not on this system
+            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+                asyncio.get_running_loop().add_signal_handler(
+                    number, self.exit, None, 128 + int(number)
+                )
 
     # ── screens ───────────────────────────────────────────────────────────────────────────
 
@@ -96,21 +125,73 @@ class BackpropApp(App[None]):
             self.remember(done=self.state.done | {lesson_id})
 
     def action_toggle_theme(self) -> None:
-        self.theme = (
-            themes.LIGHT.name if self.current_theme.dark else themes.DARK.name
-        )
+        self.theme = themes.LIGHT.name if self.current_theme.dark else themes.DARK.name
 
     # ── torch beside ──────────────────────────────────────────────────────────────────────
 
-    def start_reference(self) -> None:
+    async def start_reference(self) -> None:
         """Start the process that runs torch; after the first paint."""
+        if not self._with_reference:
+            return
+        from backprop_tui.reference.client import ReferenceClient
+
+        self._client = ReferenceClient(self._reference_says)
+        await self._client.start()
+        if isinstance(self.screen, LessonScreen):
+            self.ask_reference(self.screen)
 
     def ask_reference(self, screen: LessonScreen) -> None:
-        """Have a lesson's present inputs computed beside."""
+        """Have a lesson's present inputs computed beside. What was asked before is dropped."""
+        screen.beside_pending(self._torch_word)
+        if self._client is not None:
+            inputs = screen.session.inputs
+            self._client.request(screen.session.lesson.id, inputs.leaves, inputs.sizes)
+            self._asking = screen
 
-    def torch_status(self, screen: LessonScreen) -> tuple[str, str]:
-        """How torch is doing, in a few words, and the role of that text."""
-        return "torch loading", "muted"
+    def _reference_says(self, message: Message) -> None:
+        """A message of the process beside; the client has dropped stale ones already."""
+        from backprop_tui.reference import protocol
+
+        screen = self._asking if self._asking in self.screen_stack else None
+        match message:
+            case protocol.TorchReply(run=run):
+                self._torch_word = "…"
+                if screen is not None:
+                    screen.beside_arrived(torch=run)
+            case protocol.NumericReply(run=run):
+                if screen is not None:
+                    screen.beside_arrived(numeric=run)
+            case protocol.TorchLoaded():
+                self._torch_word = "…"
+            case protocol.TorchMissing(reason=reason):
+                self._torch_is_missing(f"torch is missing: {reason}", screen)
+            case protocol.Failed(what="torch", reason=reason):
+                if screen is not None:
+                    screen.beside_missing(f"torch failed: {reason}")
+            case protocol.Restarting():
+                self._torch_word = "loading"
+                if screen is not None:
+                    screen.beside_pending(self._torch_word)
+            case protocol.GaveUp(reason=reason):
+                self._torch_is_missing(f"torch stopped: {reason}", screen)
+
+    def _torch_is_missing(self, reason: str, screen: LessonScreen | None) -> None:
+        self._torch_word = "missing"
+        self.notify(f"{reason}. Everything else goes on.", severity="warning", timeout=8)
+        if screen is not None:
+            screen.beside_missing(reason)
+
+    def restart_reference(self) -> None:
+        """Try again after the process beside was given up."""
+        if self._client is not None and self._client.gave_up is not None:
+            self._torch_word = "loading"
+            self._client.restart()
+            if isinstance(self.screen, LessonScreen):
+                self.ask_reference(self.screen)
+
+    async def on_unmount(self) -> None:
+        if self._client is not None:
+            await self._client.close()
 
     # ── commands ──────────────────────────────────────────────────────────────────────────
 
@@ -132,6 +213,9 @@ class BackpropApp(App[None]):
                 f"{binding.tooltip or binding.description} ({self.get_key_display(binding)})",
                 lambda a=active: self._run_binding(a),
             )
+        yield SystemCommand(
+            "Restart torch", "Try again after torch has stopped", self.restart_reference
+        )
         yield from super().get_system_commands(screen)
 
     async def _run_binding(self, active: Any) -> None:
@@ -141,8 +225,9 @@ class BackpropApp(App[None]):
 def run(lesson_id: str | None, store: StateStore, *, ascii: bool = False) -> int:
     """Run the app; returns the exit code. Raises UnknownLesson before the screen is touched."""
     lesson = find_lesson(lesson_id) if lesson_id is not None else None
-    BackpropApp(lesson, store, ascii=ascii).run()
-    return 0
+    app = BackpropApp(lesson, store, ascii=ascii)
+    app.run()
+    return app.return_code or 0
 
 
 __all__ = ["BackpropApp", "State", "run"]

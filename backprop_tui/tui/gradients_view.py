@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from backprop_tui.engine.graph import NodeKind
-from backprop_tui.engine.operations import Value
 from backprop_tui.explain import Notation
 from backprop_tui.session import GradientState, Session
+from backprop_tui.tui.beside import ROLES, Beside
 from backprop_tui.tui.graph_model import number_text
 from backprop_tui.tui.painted import Painted, Piece, Pieces
 from backprop_tui.values import format_number
-
-
-class Verdict(NamedTuple):
-    """What the comparison says of a node."""
-
-    sign: str
-    word: str
-    role: str
-
-
-class Beside(Protocol):
-    """What stands beside the gradients by hand; everything may still be on its way."""
-
-    def torch_text(self) -> str:
-        """What to show in torch's column while there is no number: 'loading', 'missing'."""
-
-    def torch(self, node: int) -> Value | None:
-        """Torch's gradient of a node."""
-
-    def numeric(self, node: int) -> Value | None:
-        """The finite difference of a leaf."""
-
-    def difference(self, node: int) -> float | None:
-        """The largest absolute difference between by hand and torch."""
-
-    def verdict(self, node: int) -> Verdict | None:
-        """The verdict; None while it is not known."""
 
 
 HEADER_LINES = 1
@@ -99,9 +72,7 @@ class GradientsView(Painted):
             notation = Notation(session.trace)
             leaves = list(graph.leaves.values())
             named = [
-                node.index
-                for node in graph
-                if node.kind is NodeKind.OPERATION and node.name.named
+                node.index for node in graph if node.kind is NodeKind.OPERATION and node.name.named
             ]
             self._listed = leaves + named[::-1]
             self._line_of = {node: i + HEADER_LINES for i, node in enumerate(self._listed)}
@@ -180,17 +151,19 @@ class GradientsView(Painted):
         else:
             cell(number_text(state.gradient, number_width), "gradient")
         torch = beside.torch(node)
-        cell(beside.torch_text() if torch is None else number_text(torch, number_width), "number")
+        cell(beside.torch_text if torch is None else number_text(torch, number_width), "number")
         leaf = session.trace.graph.records[node].op is None
         numeric = beside.numeric(node) if leaf else None
-        cell(("…" if leaf else "") if numeric is None else number_text(numeric, number_width),
-             "number")
+        cell(
+            ("…" if leaf else "") if numeric is None else number_text(numeric, number_width),
+            "number",
+        )
         arrived = state.state in (GradientState.ARRIVED, GradientState.NEVER)
         difference = beside.difference(node) if arrived else None
         cell("" if difference is None else format_number(difference, 2), "muted")
         verdict = beside.verdict(node) if arrived else None
         if verdict is not None:
-            pieces.append(Piece(f"{verdict.sign} {verdict.word}", verdict.role, ref))
+            pieces.append(Piece(f"{verdict.sign} {verdict.word}", ROLES[verdict], ref))
         elif state.state is GradientState.PARTIAL:
             pieces.append(Piece(f"{state.arrived} of {state.expected}", "gradient", ref))
         return tuple(pieces)

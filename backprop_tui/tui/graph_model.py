@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import cast
 
-from backprop_tui.engine.graph import Edge, NodeKind
+from backprop_tui.engine.graph import NodeKind
 from backprop_tui.engine.operations import Operation, Value
 from backprop_tui.engine.trace import Trace
 from backprop_tui.explain import Notation
 from backprop_tui.tui.graph_layout import Box, Drawing, Link, lay_out
-from backprop_tui.values import format_number, format_shape
+from backprop_tui.values import format_number, format_value
 
 
 class Zoom(IntEnum):
@@ -25,6 +25,9 @@ class Zoom(IntEnum):
 HEIGHTS = {Zoom.NAME: 1, Zoom.VALUE: 3, Zoom.ALL: 4}
 NUMBER_WIDTH = 9
 """Cells for a number in a box: wide enough for any, so that stepping never moves a box."""
+
+ARRAY_WIDTH = 13
+"""Cells for an array's abbreviation."""
 
 MAX_TITLE = 22
 
@@ -85,7 +88,7 @@ def build(trace: Trace, zoom: Zoom) -> GraphModel:
         operation = "" if leaf or not node.name.named else _operation_text(trace, index)
         meaning[box_id] = BoxNode(index, name, operation, leaf, copy)
         boxes_of.setdefault(index, []).append(box_id)
-        width = _width(meaning[box_id], zoom)
+        width = _width(meaning[box_id], zoom, isinstance(node.value, float))
         boxes.append(Box(box_id, width, HEIGHTS[zoom], block, leaf))
 
     links: list[Link] = []
@@ -165,34 +168,20 @@ def _shortened(text: str) -> str:
     return text if len(text) <= MAX_TITLE else text[: MAX_TITLE - 1] + "…"
 
 
-def _width(box: BoxNode, zoom: Zoom) -> int:
+def _width(box: BoxNode, zoom: Zoom, scalar: bool) -> int:
     title = len(box.name) + (1 + len(box.operation) if box.operation else 0)
     if zoom is Zoom.NAME:
         return title + 2
-    number = NUMBER_WIDTH + (2 if zoom is Zoom.ALL else 0)
+    number = (NUMBER_WIDTH if scalar else ARRAY_WIDTH) + (2 if zoom is Zoom.ALL else 0)
     return max(title + 4, number + 4)
 
 
 def number_text(value: Value, width: int = NUMBER_WIDTH) -> str:
-    """A value in a box: a number, a short vector if it fits, or the shape."""
-    if isinstance(value, float):
-        for digits in (5, 4, 3, 2, 1):
-            text = format_number(value, digits)
-            if len(text) <= width:
-                return text
-        return text[:width]
-    if value.size == 1:
-        return f"[{number_text(float(value.reshape(-1)[0]), width - 2)}]"
-    if value.ndim == 1:
-        for digits in (5, 4, 3, 2):
-            text = " ".join(format_number(float(cell), digits) for cell in value)
-            if len(text) + 2 <= width:
-                return f"[{text}]"
-        return f"{value.size} cells"
-    return f"{format_shape(value.shape)}"
-
-
-def edge_of(key: str, trace: Trace) -> Edge:
-    """The edge that a link key stands for."""
-    source, slot = (int(part) for part in key.split(":"))
-    return Edge(source, trace.graph.records[source].operands[slot], slot)
+    """A value in a few cells: a number, or an array's shape and as many of its cells as fit."""
+    if not isinstance(value, float):
+        return format_value(value, width=width)
+    for digits in (5, 4, 3, 2, 1):
+        text = format_number(value, digits)
+        if len(text) <= width:
+            break
+    return text[:width]

@@ -68,8 +68,6 @@ class GraphView(Painted):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "scroll_lines(-1)", "Scroll up", show=False, id="graph.up"),
-        Binding("down", "scroll_lines(1)", "Scroll down", show=False, id="graph.down"),
         Binding("shift+up", "pan(0,-4)", "Pan up", show=False, id="graph.pan_up"),
         Binding("shift+down", "pan(0,4)", "Pan down", show=False, id="graph.pan_down"),
         Binding("shift+left", "pan(-8,0)", "Pan left", show=False, id="graph.pan_left"),
@@ -199,9 +197,7 @@ class GraphView(Painted):
                 links.add(model.link_of[node, slot])
             elif kind is StepKind.COMPUTE:
                 operands = range(len(session.trace.graph.records[node].operands))
-                links.update(
-                    model.link_of[node, s] for s in operands if (node, s) in model.link_of
-                )
+                links.update(model.link_of[node, s] for s in operands if (node, s) in model.link_of)
         self._lit = Lit(frozenset(nodes), frozenset(receiving), frozenset(links), backward)
         self._lit_cells = {}
         for link in links:
@@ -360,8 +356,10 @@ class GraphView(Painted):
             text, role = number_text(state.gradient, inside - 4), "gradient"
             if state.state is GradientState.PARTIAL:
                 text, role = f"{text} …"[: inside - 4 + 1], "gradient"
-        return (Piece(" ∂ ", role if role == "gradient" else "muted", ref),
-                Piece(f"{text:<{inside - 3}}"[: inside - 3], role, ref))
+        return (
+            Piece(" ∂ ", role if role == "gradient" else "muted", ref),
+            Piece(f"{text:<{inside - 3}}"[: inside - 3], role, ref),
+        )
 
     # ── moving about ──────────────────────────────────────────────────────────────────────
 
@@ -389,9 +387,7 @@ class GraphView(Painted):
             places.append(self._model.drawing.places[self._model.targets[link]])
         if not places:
             return None
-        return Region.from_union(
-            [Region(p.x + MARGIN, p.y, p.width, p.height) for p in places]
-        )
+        return Region.from_union([Region(p.x + MARGIN, p.y, p.width, p.height) for p in places])
 
     def keep_in_view(self) -> None:
         """Scroll just as far as needed to see where the step happens."""
@@ -411,9 +407,6 @@ class GraphView(Painted):
         x = region.x + region.width // 2 - self.size.width // 2
         y = region.y + region.height // 2 - self.size.height // 2
         self.scroll_to(max(0, x), max(0, y), animate=False, force=True)
-
-    def action_scroll_lines(self, lines: int) -> None:
-        self.scroll_relative(y=lines, animate=False)
 
     def action_pan(self, x: int, y: int) -> None:
         self.scroll_relative(x=x, y=y, animate=False)

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from backprop_tui.cells import cell_terms, value_terms
 from backprop_tui.explain import Notation
 from backprop_tui.session import GradientState, Session
-from backprop_tui.tui.gradients_view import Beside
+from backprop_tui.tui.beside import Beside
 from backprop_tui.tui.lines_view import LinesView, Paragraph
 from backprop_tui.tui.matrix_view import MatrixView
 from backprop_tui.tui.painted import Piece
@@ -66,7 +66,8 @@ class Inspector(ModalScreen[None]):
     def on_mount(self) -> None:
         state = self._session.node_state(self._node)
         node = self._session.trace.graph[self._node]
-        value, gradient = self.query_one("#value", MatrixView), self.query_one("#gradient", MatrixView)
+        value = self.query_one("#value", MatrixView)
+        gradient = self.query_one("#gradient", MatrixView)
         value.border_title = f"Value of {self._notation.value(self._node).text}"
         gradient.border_title = self._notation.gradient(self._node).text
         if state.computed:
@@ -101,7 +102,8 @@ class Inspector(ModalScreen[None]):
         torch = self._beside.torch(self._node)
         if torch is not None:
             theirs = torch if isinstance(torch, float) else torch[cell]
-            lines.append(Paragraph((Piece("torch has ", "muted"), Piece(format_exact(float(theirs))))))
+            number_text = format_exact(float(theirs))
+            lines.append(Paragraph((Piece("torch has ", "muted"), Piece(number_text))))
         if state.state is GradientState.PARTIAL:
             text = f"so far; waiting for {state.expected - state.arrived} more contributions"
             lines.append(Paragraph((Piece(text, "gradient"),)))

@@ -12,10 +12,13 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
+from backprop_tui.engine.compare import compare
+from backprop_tui.engine.numeric import NumericRun
+from backprop_tui.engine.torch_record import TorchRun
 from backprop_tui.explain import first_not_finite
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.session import EditRefused, Session
-from backprop_tui.tui.beside import NothingBeside
+from backprop_tui.tui.beside import Beside
 from backprop_tui.tui.equations_view import EquationsView
 from backprop_tui.tui.gradients_view import GradientsView
 from backprop_tui.tui.graph_model import Zoom
@@ -77,8 +80,7 @@ class LessonScreen(Screen[None]):
         key("u,ctrl+z", "undo", "Undo", "Take the last change back", label="u"),
         key("z", "zoom", "Zoom", "How much the graph's boxes show", show=True),
         key("i", "inspect", "Inspect", "All cells of the chosen node"),
-        key("question_mark,f1", "help", "Help", "Help on what has the focus", show=True,
-            label="?"),
+        key("question_mark,f1", "help", "Help", "Help on what has the focus", show=True, label="?"),
         key("escape", "leave", "Home", "Back to the lessons", show=True, label="esc"),
         key("home", "first", "First step", "To before the first step"),
         key("end", "last", "Last step", "To the last step"),
@@ -103,7 +105,10 @@ class LessonScreen(Screen[None]):
     def __init__(self, lesson: Lesson) -> None:
         super().__init__()
         self.session = Session(lesson)
-        self.beside = NothingBeside()
+        self.beside = Beside(None, "loading")
+        self._torch_run: TorchRun | None = None
+        self._numeric_run: NumericRun | None = None
+        self._torch_state = "torch loading"
         self._timer: Timer | None = None
         self._tab = 0
         self._message = ""
@@ -209,21 +214,49 @@ class LessonScreen(Screen[None]):
         session = self.session
         start = session.trace.steps.backward_start
         if session.in_backward:
-            done, all_steps, word = session.position - start + 1, session.last_position - start + 1, "backward"
-            role = "gradient"
+            done, all_steps = session.position - start + 1, session.last_position - start + 1
+            word, role = "backward", "gradient"
         else:
-            done, all_steps, word, role = session.position + 1, start, "forward", "value"
+            done, all_steps = session.position + 1, start
+            word, role = "forward", "value"
         return (
             Piece(f"{word} {done}/{all_steps}", role),
             Piece(f" · by {session.granularity} · ", "muted"),
         )
 
     def _torch(self) -> Pieces:
-        text, role = self.program.torch_status(self)
+        text, role = self.beside.summary() or (self._torch_state, "muted")
         return (Piece(f"{text} ", role),)
 
-    def reference_arrived(self) -> None:
-        """New numbers stand beside ours."""
+    # ── torch beside ──────────────────────────────────────────────────────────────────────
+
+    def beside_pending(self, word: str) -> None:
+        """The inputs have changed: what stands beside is on its way."""
+        self._torch_run, self._numeric_run = None, None
+        self._torch_state = f"torch {word}"
+        self._show_beside(word)
+
+    def beside_arrived(
+        self, torch: TorchRun | None = None, numeric: NumericRun | None = None
+    ) -> None:
+        """Something that belongs to the present inputs has arrived."""
+        self._torch_run = torch or self._torch_run
+        self._numeric_run = numeric or self._numeric_run
+        self._show_beside(self.beside.torch_text)
+
+    def beside_missing(self, reason: str) -> None:
+        """Torch will not answer; the numeric column goes on."""
+        self._torch_state = reason.split(":")[0]
+        self._show_beside("none")
+
+    def _show_beside(self, word: str) -> None:
+        comparison = compare(
+            self.session.trace,
+            self._torch_run,
+            self._numeric_run,
+            torch_expected=word != "none",
+        )
+        self.beside = Beside(comparison, word)
         self.query_one(GradientsView).show_session(self.session, self.beside)
         self._show_heading()
 
@@ -321,8 +354,12 @@ class LessonScreen(Screen[None]):
         self.query_one(LeavesView).focus()
 
     def on_leaves_view_cell_edited(self, message: LeavesView.CellEdited) -> None:
-        self.session.set_cell(message.name, message.index, message.number)
-        self._edited()
+        try:
+            self.session.set_cell(message.name, message.index, message.number)
+        except EditRefused as refusal:
+            self.query_one(LeavesView).refuse(str(refusal))
+        else:
+            self._edited()
 
     def on_leaves_view_leaf_pasted(self, message: LeavesView.LeafPasted) -> None:
         try:
@@ -341,12 +378,21 @@ class LessonScreen(Screen[None]):
             self._edited()
 
     def on_leaves_view_reset_requested(self, message: LeavesView.ResetRequested) -> None:
-        self.session.reset(message.name)
+        self._reset(message.name)
+
+    def _reset(self, name: str) -> None:
+        defaults = self.session.lesson.default_sizes()
+        if name in defaults:
+            self.session.set_size(name, defaults[name])
+        else:
+            self.session.reset(name)
         self._edited()
+        self.notify(f"{name} reset", timeout=2)
 
     def action_reset_leaf(self) -> None:
-        self.action_edit()
-        self.notify("Select the leaf, then press r once more; R resets all", timeout=4)
+        name = self.query_one(LeavesView).chosen_leaf
+        if name is not None:
+            self._reset(name)
 
     def action_reset(self) -> None:
         self.session.reset_everything()

@@ -49,9 +49,7 @@ class LinesView(Painted):
 
     def _wrap(self) -> None:
         width = max(10, self.size.width - 1)
-        self._wrapped = [
-            line for p in self._paragraphs for line in wrap(p.pieces, width, p.indent)
-        ]
+        self._wrapped = [line for p in self._paragraphs for line in wrap(p.pieces, width, p.indent)]
         self.set_height(len(self._wrapped))
         self.repaint()
 

@@ -125,6 +125,22 @@ class Grid:
         return f"[{', '.join(str(int(i)) for i in outer)}, :, :]"
 
 
+def seen_size(view: ScrollView, content: Size) -> Size:
+    """How much of a view is not covered by scrollbars, when it shows content of this size.
+
+    `view.size` counts the scrollbars in, and they come and go without a resize event.
+    """
+    width, height = view.size
+    beside, below = view.styles.scrollbar_size_vertical, view.styles.scrollbar_size_horizontal
+    if content.height > height:
+        width -= beside
+    if content.width > width:
+        height -= below
+        if content.height > height and width == view.size.width:
+            width -= beside
+    return Size(max(0, width), max(0, height))
+
+
 class MatrixView(ScrollView, can_focus=True):
     """Shows a value cell by cell, with indices at its edges. One cell is chosen."""
 
@@ -252,6 +268,11 @@ class MatrixView(ScrollView, can_focus=True):
             self._move_to(*self._grid.place(index), tell=False)
 
     @property
+    def _seen(self) -> Size:
+        """How much is not covered by scrollbars."""
+        return seen_size(self, self.virtual_size)
+
+    @property
     def _headings(self) -> int:
         """How many lines the column indices take."""
         return 1 if self._grid is not None and self._grid.shape else 0
@@ -284,7 +305,7 @@ class MatrixView(ScrollView, can_focus=True):
         self._strips.clear()
 
     def render_line(self, y: int) -> Strip:
-        width, height = self.size
+        width, height = self._seen
         scroll_x, scroll_y = self.scroll_offset
         base = self.rich_style
         if self._grid is None or not self._offsets:
@@ -294,10 +315,9 @@ class MatrixView(ScrollView, can_focus=True):
             return Strip([Segment(words, style)]).extend_cell_length(width, base).crop(0, width)
         if y == height - 1 and height > 2:
             return self._status(width)
-        if y < self._headings and height > 2:
-            line = -1  # the column indices stay where they are
-        else:
-            line = y + scroll_y - self._headings
+        # The column indices stay where they are.
+        heading = y < self._headings and height > 2
+        line = -1 if heading else y + scroll_y - self._headings
         margin = self._margin
         whole = self._strip(line)
         left = whole.crop(0, margin)  # and so do the row indices
@@ -359,7 +379,7 @@ class MatrixView(ScrollView, can_focus=True):
             return 0, len(self._offsets) - 1
         start = self._margin + self.scroll_offset.x
         first = max(0, bisect_right(self._offsets, start) - 1)
-        last = bisect_right(self._offsets, start + self.size.width)
+        last = bisect_right(self._offsets, start + self._seen.width)
         return first, min(last, len(self._offsets) - 1)
 
     def _cursor_style(self) -> Style:
@@ -392,7 +412,7 @@ class MatrixView(ScrollView, can_focus=True):
         if grid is None or not self._offsets:
             return
         last_row, last_column = grid.rows - 1, grid.columns - 1
-        page = max(1, self.size.height - self._headings - 2)
+        page = max(1, self._seen.height - self._headings - 2)
         row, column = {
             "up": (self._row - 1, self._column),
             "down": (self._row + 1, self._column),
@@ -418,9 +438,9 @@ class MatrixView(ScrollView, can_focus=True):
         for line in lines:
             self._strips.pop(line, None)
             y = 0 if line < 0 else line + self._headings - self.scroll_offset.y
-            regions.append(Region(0, y, self.size.width, 1))
-        regions.append(Region(0, self.size.height - 1, self.size.width, 1))
-        seen = self.size.region
+            regions.append(Region(0, y, self._seen.width, 1))
+        regions.append(Region(0, self._seen.height - 1, self._seen.width, 1))
+        seen = self._seen.region
         self.refresh(*(r for r in (region.intersection(seen) for region in regions) if r))
         self._keep_in_view()
         if tell:
@@ -433,12 +453,12 @@ class MatrixView(ScrollView, can_focus=True):
         if grid.sliced and self._row % grid.slice_rows == 0:
             line -= 1  # the slice's index, too
         lines = 1 + grid.line_of(self._row) - line
-        room = max(1, self.size.height - self._headings - 1)
+        room = max(1, self._seen.height - self._headings - 1)
         scroll_x, scroll_y = self.scroll_offset
         y = min(line, max(scroll_y, line + lines - room))
         left = self._offsets[self._column] - self._margin
         right = self._offsets[self._column + 1]
-        x = min(left, max(scroll_x, right - self.size.width))
+        x = min(left, max(scroll_x, right - self._seen.width))
         if (x, y) != (scroll_x, scroll_y):
             self.scroll_to(x, y, animate=False)
 
@@ -452,7 +472,7 @@ class MatrixView(ScrollView, can_focus=True):
         grid = self._grid
         if offset is None or grid is None or not self._offsets:
             return
-        height = self.size.height
+        height = self._seen.height
         line = offset.y + self.scroll_offset.y - self._headings
         if height > 2 and (offset.y < self._headings or offset.y == height - 1):
             return

@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 from rich.segment import Segment as RichSegment
 from rich.style import Style
 from textual.app import App
+from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -65,13 +66,21 @@ def is_ascii(app: App[object]) -> bool:
     return bool(getattr(app, "ascii", False))
 
 
-class Painted(ScrollView, can_focus=True):
+class Painted(ScrollView, can_focus=True, inherit_bindings=False):
     """A scrolling view that paints its lines itself, only those that are seen.
 
     Subclasses implement `paint_line` and set `virtual_size`. Lines are cached until `repaint`.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = set(ROLES)
+
+    # Not those of ScrollView: the arrows to the sides, home and end move the cursor in time.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "scroll_lines(-1)", "Scroll up", show=False, id="view.up"),
+        Binding("down", "scroll_lines(1)", "Scroll down", show=False, id="view.down"),
+        Binding("pageup", "scroll_pages(-1)", "Page up", show=False, id="view.page_up"),
+        Binding("pagedown", "scroll_pages(1)", "Page down", show=False, id="view.page_down"),
+    ]
 
     DEFAULT_CSS = """
     Painted {
@@ -198,6 +207,14 @@ class Painted(ScrollView, can_focus=True):
             if start <= column < end:
                 return ref
         return None
+
+    def action_scroll_lines(self, lines: int) -> None:
+        """Scroll by some lines."""
+        self.scroll_relative(y=lines, animate=False)
+
+    def action_scroll_pages(self, pages: int) -> None:
+        """Scroll by almost the whole height."""
+        self.scroll_relative(y=pages * max(1, self.size.height - 1), animate=False)
 
     def set_height(self, lines: int, width: int | None = None) -> None:
         """Say how many lines there are, and how wide they are if they may be scrolled sideways."""

@@ -65,9 +65,7 @@ def _explained(explanation: Explanation) -> list[Paragraph]:
             indent = _equals_column(line)
             found.append(Paragraph(pieces_of(line.segments), indent + 2))
         elif line.kind == "equals":
-            found.append(
-                Paragraph((Piece(" " * indent), *pieces_of(line.segments)), indent + 2)
-            )
+            found.append(Paragraph((Piece(" " * indent), *pieces_of(line.segments)), indent + 2))
         else:
             label = LABELS[line.kind]
             role = ROLES[line.kind]

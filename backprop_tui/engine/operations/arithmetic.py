@@ -148,4 +148,4 @@ class Pow(Operation):
     def to_exponent(g: Value, out: Value, base: Value, exponent: Value) -> Value:
         # Beside base 0 a power with exponent ≥ 0 is flat at 0: the slope is 0, not 0 · log 0.
         flat = np.logical_and(np.equal(base, 0.0), np.greater_equal(exponent, 0.0))
-        return np.where(flat, 0.0, g * (out * np.log(base)))
+        return g * np.where(flat, 0.0, out * np.log(base))

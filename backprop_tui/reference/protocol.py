@@ -1,0 +1,147 @@
+"""The messages between the app and its reference process, and how they go through a pipe.
+
+Both ends are ours and of the same version, so a message is a pickled record behind its length.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from backprop_tui.engine.numeric import NumericRun
+from backprop_tui.engine.operations import Value
+from backprop_tui.engine.torch_record import TorchRun
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """Please run a lesson. A newer request makes this one stale."""
+
+    id: int
+    lesson: str
+    """A lesson's id, or `module:NAME` for one that is not in the catalogue."""
+
+    leaves: Mapping[str, Value]
+    sizes: Mapping[str, int]
+    torch: bool = True
+    """Whether torch's values and gradients are wanted: the first answer, once torch is loaded."""
+
+    numeric: bool = True
+    """Whether finite differences are wanted: after torch's answer, or while torch is loading."""
+
+    edges: bool = False
+    """Whether torch's contribution along each edge is wanted: last, in a second TorchReply."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Started:
+    """The process is up; torch is not loaded yet."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TorchLoaded:
+    """Torch has been imported."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TorchReply:
+    """What torch found."""
+
+    id: int
+    """The request's."""
+
+    run: TorchRun
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumericReply:
+    """What finite differences found."""
+
+    id: int
+    run: NumericRun
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failed:
+    """One of the things asked for cannot be had."""
+
+    id: int
+    what: str
+    """`torch`, `numeric` or `edges`."""
+
+    reason: str
+    """In one line."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TorchMissing:
+    """Torch cannot be imported here. Finite differences go on without it."""
+
+    reason: str
+    """In one line."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Restarting:
+    """The process has ended by itself; it is started again, with the newest request."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GaveUp:
+    """The process keeps ending at once, and is left alone until `restart` is called."""
+
+    reason: str
+
+
+Reply = Started | TorchLoaded | TorchReply | NumericReply | Failed | TorchMissing
+"""What the process sends."""
+
+Message = Reply | Restarting | GaveUp
+"""What the client hands on."""
+
+_LENGTH = struct.Struct(">Q")
+HEADER = _LENGTH.size
+"""How many bytes tell the length of what follows."""
+
+
+def to_bytes(message: Request | Reply) -> bytes:
+    """A message with its length before it."""
+    body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(body)) + body
+
+
+def length_of(header: bytes) -> int:
+    """The length of the message behind a header."""
+    return int(_LENGTH.unpack(header)[0])
+
+
+def from_bytes(body: bytes) -> object:
+    """The message, without its header."""
+    return pickle.loads(body)
+
+
+def read_message(stream: BinaryIO) -> object | None:
+    """The next message of a stream; None at its end."""
+    header = stream.read(HEADER)
+    if len(header) < HEADER:
+        return None
+    length = length_of(header)
+    body = stream.read(length)
+    return from_bytes(body) if len(body) == length else None
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """An exception as one line that can be shown: its kind and the first line of its text."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    text = "".join(char if char.isprintable() else " " for char in text)
+    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return line if len(line) <= limit else line[: limit - 1] + "…"

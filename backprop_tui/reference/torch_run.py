@@ -1,0 +1,262 @@
+"""A lesson under torch itself: every call recorded, every gradient asked for at once.
+
+This is the only module that imports torch. The program that runs here is the learner's or the
+lesson's own code with `xp` = torch, under torch's own autograd; our graph has no part in it. Each
+call is remembered with the place in the source where it stands, which is all that it shares with
+a node of ours.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch._utils import _flatten_dense_tensors
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.overrides import TorchFunctionMode
+
+from backprop_tui.engine.operations import Value
+from backprop_tui.engine.provenance import Locator
+from backprop_tui.engine.torch_record import PlaceKey, Structure, TorchEdges, TorchRun, place_key
+
+VERSION = str(torch.__version__)
+
+
+class TorchProgramError(Exception):
+    """The program runs under torch but gives nothing to start a backward pass from."""
+
+
+def run_torch(
+    program: Callable[..., Any],
+    leaves: Mapping[str, Value],
+    sizes: Mapping[str, int] | None = None,
+    *,
+    edges: bool = False,
+) -> TorchRun:
+    """Run `program(torch, **leaves, **sizes)` and return every value and gradient.
+
+    The backward pass starts from the output with 1 in every cell. With `edges` torch's own
+    contribution along each edge is recorded too, at about twice the cost.
+
+    Raises TorchProgramError if the output is not a tensor, and whatever the program raises.
+    """
+    torch.set_num_threads(1)  # such small tensors: handing work around costs more than it
+    collecting = gc.isenabled()
+    gc.disable()  # what is recorded is kept: collecting would only walk over ever more of it
+    try:
+        with warnings.catch_warnings(), torch.enable_grad():
+            warnings.simplefilter("ignore")
+            inputs = {name: _leaf(value) for name, value in leaves.items()}
+            recorder = _Recorder(getattr(program, "__code__", None))
+            with recorder:
+                output = program(torch, **inputs, **(sizes or {}))
+            if not isinstance(output, torch.Tensor):
+                raise TorchProgramError(
+                    f"the program must return a tensor, not {type(output).__name__}"
+                )
+            return _finish(inputs, recorder, output, edges)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _leaf(value: Value) -> torch.Tensor:
+    return torch.tensor(value, dtype=torch.float64, requires_grad=True)
+
+
+_HERE = (str(Path(torch.__file__).parent), __file__)
+_INSIDE: dict[int, bool] = {}  # for code objects by id: whether they are torch's or ours
+_CODES: list[CodeType] = []  # keeps them alive, so that their ids stay theirs
+
+
+def _is_inside(code: CodeType) -> bool:
+    inside = _INSIDE.get(id(code))
+    if inside is None:
+        inside = _INSIDE[id(code)] = code.co_filename.startswith(_HERE)
+        _CODES.append(code)
+    return inside
+
+
+_IN_PLACE: dict[Any, bool] = {}  # for functions: whether they change their first argument
+
+_IN_PLACE_OPERATORS = {
+    f"__{prefix}{name}__"
+    for prefix, names in (
+        ("i", "add sub mul div truediv floordiv mod pow matmul and or xor lshift rshift"),
+        ("", "setitem"),
+    )
+    for name in names.split()
+}
+
+
+def _is_in_place(function: Any) -> bool:
+    known = _IN_PLACE.get(function)
+    if known is None:
+        name = getattr(function, "__name__", "")
+        known = name in _IN_PLACE_OPERATORS or (name.endswith("_") and not name.endswith("__"))
+        _IN_PLACE[function] = known
+    return known
+
+
+class _Recorder(TorchFunctionMode):
+    """Keeps the result of every call that yields a tensor of floats, and where it stood.
+
+    Torch shows a mode the outermost calls only, functions and methods alike, in order.
+    """
+
+    def __init__(self, main: CodeType | None) -> None:
+        super().__init__()
+        self._main = main
+        self._locator = Locator(main)
+        self.results: list[torch.Tensor] = []
+        self.keys: list[PlaceKey | None] = []
+        self.grad_edges: dict[int, GradientEdge] = {}
+        """For results that have been changed in place since: where their gradient flows."""
+        self._settled = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if _is_in_place(func):
+            self._settle()
+        elif func is torch.Tensor.__iter__:
+            return self._rows(args[0])
+        result = func(*args, **kwargs) if kwargs else func(*args)
+        if isinstance(result, torch.Tensor) and result.is_floating_point():
+            frame: FrameType | None = sys._getframe(1)
+            if frame.f_code is not self._main:  # type: ignore[union-attr]
+                while frame is not None and _is_inside(frame.f_code):
+                    frame = frame.f_back
+            self.results.append(result)
+            self.keys.append(None if frame is None else place_key(self._locator.locate(frame)))
+        return result
+
+    def _rows(self, tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+        """`for row in tensor`: each row when its turn comes, as the tape does it."""
+        for index in range(len(tensor)):
+            yield self.__torch_function__(torch.Tensor.__getitem__, (), (tensor, index))
+
+    def _settle(self) -> None:
+        """Before a change in place: what is there now is copied, as is the way to its gradient."""
+        for number in range(self._settled, len(self.results)):
+            result = self.results[number]
+            if result.requires_grad:
+                self.grad_edges[number] = get_gradient_edge(result)
+            self.results[number] = result.detach().clone()
+        self._settled = len(self.results)
+
+
+def _finish(
+    inputs: dict[str, torch.Tensor], recorder: _Recorder, output: torch.Tensor, edges: bool
+) -> TorchRun:
+    """Ask for all gradients and lay everything out flat."""
+    entries = [*inputs.values(), *recorder.results]
+    offset = len(inputs)
+    wanted: list[Any] = []
+    wanted_entries: list[int] = []
+    for entry, tensor in enumerate(entries):
+        edge = recorder.grad_edges.get(entry - offset) if recorder.grad_edges else None
+        if edge is not None or tensor.requires_grad:
+            wanted.append(edge or tensor)
+            wanted_entries.append(entry)
+    hooks = _EdgeHooks(wanted, wanted_entries, offset) if edges else None
+    gradients: tuple[torch.Tensor | None, ...]
+    if output.requires_grad:
+        start = torch.ones_like(output)
+        gradients = torch.autograd.grad(output, wanted, start, allow_unused=True)
+    else:
+        gradients = (None,) * len(wanted)
+    shapes = tuple([tuple(tensor.shape) for tensor in entries])
+    structure = Structure(tuple(inputs), tuple(recorder.keys), shapes)
+    with torch.no_grad():
+        values = _flat(entries)
+        given = np.zeros(len(entries), dtype=np.bool_)
+        found = [g for g in gradients if g is not None]
+        if len(found) == len(entries):
+            given[:] = True
+            slopes = _flat(found)
+        else:
+            slopes = np.zeros(len(values))
+            has = [e for e, g in zip(wanted_entries, gradients, strict=True) if g is not None]
+            given[has] = True
+            slopes[np.repeat(given, structure.sizes)] = _flat(found)
+        sent = None if hooks is None else hooks.collect(entries)
+    return TorchRun(structure, values, slopes, given, sent)
+
+
+def _flat(tensors: list[torch.Tensor]) -> Any:
+    """All cells one after the other."""
+    if not tensors:
+        return np.zeros(0)
+    if any([tensor.dtype is not torch.float64 for tensor in tensors]):  # noqa: C419
+        tensors = [tensor.double() for tensor in tensors]
+    return _flatten_dense_tensors(tensors).detach().numpy()
+
+
+class _EdgeHooks:
+    """Listens to autograd's own nodes for what each sends to each operand.
+
+    A call may make several autograd nodes (`v @ M` is unsqueeze, mm, squeeze). Those behind its
+    result, as far as the next recorded result or leaf, are the call's own; what they send there
+    is what the call sends to that operand, already summed over broadcast axes by the engine.
+    """
+
+    def __init__(self, wanted: list[Any], entries: list[int], offset: int) -> None:
+        self._sent: dict[Any, tuple[torch.Tensor | None, ...]] = {}
+        self._parts: list[tuple[int, int, Any, int]] = []  # source, target, node, output of it
+        at: dict[tuple[Any, int], int] = {}
+        starts: list[tuple[int, Any]] = []
+        self._alive = [w if isinstance(w, GradientEdge) else get_gradient_edge(w) for w in wanted]
+        for edge, entry in zip(self._alive, entries, strict=True):
+            key = (edge.node, edge.output_nr)
+            if key not in at:  # a call that returned its operand as it is adds no edge
+                at[key] = entry
+                starts.append((entry, edge.node))
+        for entry, start in starts:
+            if entry >= offset:
+                self._listen(entry, start, at)
+
+    def _listen(self, entry: int, start: Any, at: dict[tuple[Any, int], int]) -> None:
+        waiting, seen = [start], {start}
+        while waiting:
+            node = waiting.pop(0)
+            if node not in self._sent:
+                self._sent[node] = ()
+                node.register_hook(self._hook(node))
+            for number, (next_node, output_nr) in enumerate(node.next_functions):
+                if next_node is None:
+                    continue
+                target = at.get((next_node, output_nr))
+                if target is not None:
+                    self._parts.append((entry, target, node, number))
+                elif next_node not in seen:
+                    seen.add(next_node)
+                    waiting.append(next_node)
+
+    def _hook(self, node: Any) -> Callable[..., None]:
+        def listen(sent: tuple[torch.Tensor | None, ...], received: Any) -> None:
+            self._sent[node] = sent
+
+        return listen
+
+    def collect(self, entries: list[torch.Tensor]) -> TorchEdges:
+        """What was sent, once the backward pass has run."""
+        sources: list[int] = []
+        targets: list[int] = []
+        values: list[torch.Tensor] = []
+        for source, target, node, number in self._parts:
+            sent = self._sent[node]
+            part = sent[number] if number < len(sent) else None
+            if part is not None and part.shape == entries[target].shape:
+                sources.append(source)
+                targets.append(target)
+                values.append(part)
+        self._sent.clear()  # breaks the cycle of node, hook and us
+        return TorchEdges(np.array(sources, np.intp), np.array(targets, np.intp), _flat(values))

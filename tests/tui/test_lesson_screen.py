@@ -1,0 +1,258 @@
+"""The lesson screen with real keys: every binding, and every lesson forth and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from backprop_tui.lessons import catalogue, find_lesson
+from backprop_tui.session import Session
+from backprop_tui.tui.app import BackpropApp
+from backprop_tui.tui.gradients_view import GradientsView
+from backprop_tui.tui.graph_view import GraphView
+from backprop_tui.tui.heading import Heading
+from backprop_tui.tui.help import HelpScreen
+from backprop_tui.tui.home import HomeScreen
+from backprop_tui.tui.inspector import Inspector
+from backprop_tui.tui.leaves_view import LeavesView
+from backprop_tui.tui.lesson_screen import LessonScreen
+from backprop_tui.tui.prompt import Prompt
+from backprop_tui.tui.source_view import SourceView
+from backprop_tui.tui.step_view import StepView
+from backprop_tui.tui.timeline import Timeline
+from screen import number, painted, shown
+
+WIDE = (160, 45)
+SMALL = (80, 24)
+LESSONS = [lesson.id for lesson in catalogue()]
+
+
+def app_on(lesson: str) -> BackpropApp:
+    """The app on a lesson, without the process that computes beside."""
+    return BackpropApp(find_lesson(lesson), reference=False)
+
+
+def screen_of(app: BackpropApp) -> LessonScreen:
+    assert isinstance(app.screen, LessonScreen)
+    return app.screen
+
+
+def torch_gradients(session: Session) -> dict[str, np.ndarray]:
+    """What torch itself says about the lesson's leaves."""
+    leaves = {
+        name: torch.tensor(value, dtype=torch.float64, requires_grad=True)
+        for name, value in session.inputs.leaves.items()
+    }
+    session.lesson.program(torch, **leaves, **session.inputs.sizes).sum().backward()
+    return {name: leaf.grad.numpy() for name, leaf in leaves.items() if leaf.grad is not None}
+
+
+def panels(screen: LessonScreen) -> tuple[object, ...]:
+    """What the panels say, wherever they are scrolled to."""
+    return (
+        screen.query_one(StepView).text,
+        painted(screen.query_one(GradientsView)),
+        painted(screen.query_one(GraphView)),
+        painted(screen.query_one(SourceView)),
+        screen.query_one(Heading).text,
+        str(screen.query_one(Timeline).render_line(0).text),
+    )
+
+
+@pytest.mark.parametrize("granularity", ["node", "edge"])
+@pytest.mark.parametrize("lesson", LESSONS)
+async def test_a_lesson_forth_and_back(lesson: str, granularity: str) -> None:
+    """Stepping back shows exactly what was shown on the way, and at the end torch's gradients."""
+    app = app_on(lesson)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = screen_of(app)
+        if granularity == "edge":
+            await pilot.press("m")
+        await pilot.press("home")
+        seen = {screen.session.position: panels(screen)}
+        while not screen.session.at_end:
+            await pilot.press("right")
+            seen[screen.session.position] = panels(screen)
+        lines = painted(screen.query_one(GradientsView))
+        for name, expected in torch_gradients(screen.session).items():
+            index = screen.session.trace.graph.leaves[name]
+            state = screen.session.node_state(index)
+            np.testing.assert_allclose(state.gradient, expected, rtol=1e-9, atol=1e-12)
+            if expected.ndim == 0:
+                row = lines[1 + list(screen.session.trace.graph.leaves).index(name)]
+                by_hand = row[2 + screen.query_one(GradientsView)._columns()[0] :]
+                assert number(by_hand) == pytest.approx(float(expected), rel=1e-3)
+        while screen.session.position >= 0:
+            await pilot.press("left")
+            assert panels(screen) == seen[screen.session.position]
+        assert screen.session.position == -1
+
+
+async def _with_message(app: BackpropApp, pilot: object) -> bool:
+    return bool(app._notifications)
+
+
+Check = Callable[[BackpropApp, LessonScreen], bool]
+
+KEYS: dict[str, tuple[list[str], str, Check]] = {
+    # binding id: (keys before, key, what must be true afterwards)
+    "lesson.next": ([], "right", lambda a, s: s.session.position == 5),
+    "lesson.previous": ([], "left", lambda a, s: s.session.position == 3),
+    "lesson.play": ([], "space", lambda a, s: s.query_one(Timeline).playing),
+    "lesson.backward_start": (["home"], "b", lambda a, s: s.session.position == 5),
+    "lesson.edit": ([], "e", lambda a, s: isinstance(a.focused, LeavesView)),
+    "lesson.undo": (["d"], "u", lambda a, s: s.session.inputs.leaves["w_h"] == 2.0),
+    "lesson.redo": (["d", "u"], "y", lambda a, s: s.session.inputs.seed == 1),
+    "lesson.zoom": ([], "z", lambda a, s: s.query_one(GraphView).zoom == 0),
+    "lesson.inspect": ([], "i", lambda a, s: isinstance(a.screen, Inspector)),
+    "lesson.help": ([], "?", lambda a, s: isinstance(a.screen, HelpScreen)),
+    "lesson.leave": ([], "escape", lambda a, s: isinstance(a.screen, HomeScreen)),
+    "lesson.first": ([], "home", lambda a, s: s.session.position == -1),
+    "lesson.last": ([], "end", lambda a, s: s.session.at_end),
+    "lesson.next_touch": (["b"], "t", lambda a, s: s.session.position == 6),
+    "lesson.granularity": ([], "m", lambda a, s: s.session.granularity == "edge"),
+    "lesson.centre": (["home", "b"], "c", lambda a, s: "y mul" in shown(a)),
+    "lesson.speed.1": ([], "+", lambda a, s: a.state.speed == 2.0),
+    "lesson.speed.-1": ([], "-", lambda a, s: a.state.speed == 0.5),
+    "lesson.reset_leaf": (["d"], "r", lambda a, s: s.session.inputs.leaves["h0"] == 0.5),
+    "lesson.reset": (["d"], "R", lambda a, s: s.session.inputs.leaves["w_y"] == 40.0),
+    "lesson.randomise": ([], "d", lambda a, s: "seed 1" in shown(a)),
+    "lesson.seed": ([], "D", lambda a, s: isinstance(a.screen, Prompt)),
+    "lesson.equations": ([], "v", lambda a, s: "Backward, by hand" in shown(a)),
+    "lesson.graph": (["e"], "g", lambda a, s: isinstance(a.focused, GraphView)),
+    "lesson.tab.0": ([], "1", lambda a, s: isinstance(a.focused, StepView)),
+    "lesson.tab.1": ([], "2", lambda a, s: isinstance(a.focused, GradientsView)),
+    "lesson.tab.2": ([], "3", lambda a, s: isinstance(a.focused, LeavesView)),
+    "lesson.tab.3": ([], "4", lambda a, s: isinstance(a.focused, SourceView)),
+    "lesson.tab.4": ([], "5", lambda a, s: "Backward, by hand" in shown(a)),
+}
+
+
+def test_every_binding_has_a_check() -> None:
+    assert {binding.id for binding in LessonScreen.BINDINGS} == set(KEYS)
+
+
+@pytest.mark.parametrize("size", [WIDE, SMALL], ids=["wide", "small"])
+@pytest.mark.parametrize("binding", KEYS)
+async def test_a_key_does_what_it_says(binding: str, size: tuple[int, int]) -> None:
+    before, key, check = KEYS[binding]
+    app = app_on("tanh-recursion")
+    async with app.run_test(size=size) as pilot:
+        screen = screen_of(app)
+        assert screen.session.position == 4
+        if before:
+            await pilot.press(*before)
+        if binding != "lesson.graph":
+            screen.query_one(GraphView).focus()
+        await pilot.press(key)
+        await pilot.pause()
+        assert check(app, screen)
+
+
+async def test_an_edit_with_keys_keeps_the_step_and_moves_every_number() -> None:
+    app = app_on("squared-loss")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = screen_of(app)
+        await pilot.press("end")
+        key = screen.session.trace.steps.key(screen.session.position)
+        await pilot.press("e", "3", "enter")
+        # x = 3, y_actual = 10: loss = (9 − 10)² = 1, dx = 2·(−1)·2·3 = −12
+        assert screen.session.trace.steps.key(screen.session.position) == key
+        assert screen.session.node_state(0).gradient == -12.0
+        assert "-12" in "\n".join(painted(screen.query_one(GradientsView)))
+        await pilot.press("escape", "u")
+        assert screen.session.inputs.leaves["x"] == 1.0
+        assert screen.session.node_state(0).gradient == -36.0
+
+
+async def test_a_bad_entry_is_refused_in_place_and_nothing_changes() -> None:
+    app = app_on("square")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = screen_of(app)
+        before = screen.session.inputs
+        await pilot.press("e", *"1e999", "enter")
+        assert screen.session.inputs is before
+        assert "too large" in shown(app)
+
+
+async def test_a_size_can_be_changed_with_keys() -> None:
+    app = app_on("tanh-recursion")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = screen_of(app)
+        screen.query_one(LeavesView).select("T")
+        await pilot.press("e", "4", "enter")
+        assert screen.session.inputs.sizes["T"] == 4
+        assert "t = 4" in "\n".join(painted(screen.query_one(GraphView)))
+        await pilot.press("9", "9", "enter")
+        assert screen.session.inputs.sizes["T"] == 4
+        assert "from 1 to 50" in shown(app)
+
+
+async def test_what_is_not_finite_is_shown_with_where_it_began() -> None:
+    app = app_on("square")
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("e", *"1e200", "enter")
+        await pilot.pause()
+        assert "the first infinity appears in the value of y" in shown(app)
+
+
+async def test_playing_stops_at_the_end_and_marks_the_lesson_done() -> None:
+    app = app_on("square")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = screen_of(app)
+        await pilot.press("space")
+        while screen._timer is not None:
+            screen._tick()
+        assert screen.session.at_end
+        assert "square" in app.state.done
+
+
+async def test_a_click_on_a_box_inspects_it() -> None:
+    app = app_on("square")
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.click(GraphView, offset=(4, 3))
+        assert isinstance(app.screen, Inspector)
+        assert "0.4311157464981079" in shown(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, LessonScreen)
+
+
+async def test_a_click_on_the_timeline_goes_there() -> None:
+    app = app_on("tanh-recursion")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = screen_of(app)
+        await pilot.click(Timeline, offset=(158, 0))
+        assert screen.session.at_end
+        await pilot.click(Timeline, offset=(15, 0))
+        assert screen.session.position == 0
+
+
+async def test_a_terminal_that_is_too_small_says_what_is_needed() -> None:
+    app = app_on("rnn")
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("b", "right")
+        position = screen_of(app).session.position
+        for size in [(79, 24), (80, 23), (20, 5), (1, 1)]:
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            if size[0] >= 20:
+                assert f"80×24 needed, this is {size[0]}×{size[1]}"[: size[0]] in shown(app)
+        await pilot.press("right")
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert "needed" not in shown(app)
+        assert screen_of(app).session.position > position
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+async def test_nothing_essential_is_lost_at_80_by_24(lesson: str) -> None:
+    app = app_on(lesson)
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("b", "right")
+        await pilot.pause()
+        text = shown(app)
+        for word in ("sends to", "∂", "torch", "step", "Next", "Help", "2 Gradients"):
+            assert word in text

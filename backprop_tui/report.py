@@ -235,18 +235,31 @@ class Findings:
             f"{verdict.sign} {verdict.word}" if self.has_torch else "",
         )
 
+    @property
+    def numeric_leaves(self) -> int:
+        """How many leaves have a finite difference that something can be held against."""
+        told = (Verdict.AGREE, Verdict.DIFFER)
+        return sum(leaf.numeric_verdict in told for leaf in self.comparison.leaves.values())
+
+    @property
+    def agree(self) -> bool:
+        """Whether something was compared and nothing differs."""
+        compared = self.has_torch or self.numeric_leaves > 0
+        return compared and self.comparison.summary().all_agree
+
     def conclusion(self) -> str:
         """The comparison in one sentence."""
         summary = self.comparison.summary()
-        leaves = _count(summary.leaves, "leaf")
-        beside = leaves
+        beside = f"{_count(self.numeric_leaves, 'leaf')} beside finite differences"
         if self.has_torch:
             nodes, edges = _count(summary.nodes, "node"), _count(summary.edges, "edge")
-            beside = f"{nodes} and {edges} beside torch, {leaves} beside finite differences"
+            beside = f"{nodes} and {edges} beside torch, {beside}"
+        elif not self.numeric_leaves:
+            return "There was nothing to compare with."
         if summary.differing:
             return f"Not the same: {blame(self.comparison)} (compared: {beside})."
         if not self.has_torch:
-            return f"By hand and finite differences agree on {leaves}; torch is not beside them."
+            return f"All agree: {beside}; torch was not asked."
         furthest = format_number(summary.worst_absolute, 2)
         return f"All agree: {beside}; by hand and torch are at most {furthest} apart."
 
@@ -538,7 +551,7 @@ def show_json(found: Findings) -> dict[str, Any]:
         "nodes": [_node_json(node, found, notation) for node in graph],
         "steps": [_step_json(session, position) for position in range(len(session.trace.steps))],
         "gradients": {graph.names[row.node].id: _gradient_json(row) for row in found.leaf_rows},
-        "agree": found.comparison.summary().all_agree,
+        "agree": found.agree,
     }
 
 

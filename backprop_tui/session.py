@@ -105,6 +105,7 @@ class Session:
         check_sizes(lesson, chosen)
         fitted = default_leaves(lesson, chosen)
         for name, value in (leaves or {}).items():
+            value = as_value(value)
             check_leaf(lesson, name, value, chosen)
             fitted[name] = value
         self._undo: list[Inputs] = []
@@ -120,12 +121,19 @@ class Session:
 
     def set_leaf(self, name: str, value: Value) -> None:
         """Give a leaf another value. Raises EditRefused."""
+        value = as_value(value)
         check_leaf(self.lesson, name, value, self.inputs.sizes)
-        self._change({**self.inputs.leaves, name: as_value(value)}, f"{name} edited")
+        self._change({**self.inputs.leaves, name: value}, f"{name} edited")
 
     def set_cell(self, name: str, index: tuple[int, ...], number: float) -> None:
-        """Change one cell of a leaf; the index of a scalar is ()."""
+        """Change one cell of a leaf; the index of a scalar is (). Raises EditRefused."""
+        check_name(self.lesson, name)
         value = self.inputs.leaves[name]
+        shape = shape_of(value)
+        inside = all(0 <= i < length for i, length in zip(index, shape, strict=False))
+        if len(index) != len(shape) or not inside:
+            where = ", ".join(map(str, index))
+            raise EditRefused(f"{name} is {format_shape(shape)}: it has no cell [{where}]")
         if isinstance(value, float):
             changed: Value = float(number)
         else:
@@ -136,11 +144,15 @@ class Session:
         self._change({**self.inputs.leaves, name: changed}, f"{where} edited")
 
     def reset(self, name: str | None = None) -> None:
-        """Put one leaf, or all leaves, back to the lesson's own values (sizes stay)."""
+        """Put one leaf, or all leaves, back to the lesson's own values (sizes stay).
+
+        Raises EditRefused.
+        """
         defaults = default_leaves(self.lesson, self.inputs.sizes)
         if name is None:
             self._change(defaults, "all leaves reset")
         else:
+            check_name(self.lesson, name)
             self._change({**self.inputs.leaves, name: defaults[name]}, f"{name} reset")
 
     def reset_everything(self) -> None:
@@ -163,8 +175,11 @@ class Session:
         """Change a size; leaves keep what exists and get new cells where needed."""
         sizes = {**self.inputs.sizes, name: number}
         check_sizes(self.lesson, sizes)
-        leaves = fit_leaves(self.lesson, self.inputs.leaves, sizes)
-        self._apply(Inputs(leaves, sizes, self.inputs.seed, f"{name} = {number}"))
+        before = self.inputs.leaves
+        leaves = fit_leaves(self.lesson, before, sizes)
+        same = all(shape_of(leaves[leaf]) == shape_of(before[leaf]) for leaf in leaves)
+        seed = self.inputs.seed if same else None  # the seed does not give these numbers
+        self._apply(Inputs(leaves, sizes, seed, f"{name} = {number}"))
 
     def undo(self) -> str | None:
         """Take the last change back and say what it was; None if there is none."""
@@ -325,6 +340,8 @@ def _same_step(old: Trace, position: int, new: Trace) -> int:
     if 0 <= position < len(new.steps) and new.steps.key(position) == old.steps.key(position):
         return position  # the usual case: only numbers have changed
     for earlier in range(position, -1, -1):
+        if earlier == old.steps.backward_start:
+            return new.steps.backward_start  # whatever the output is called
         found = new.steps.by_key.get(old.steps.key(earlier))
         if found is not None:
             return found
@@ -347,13 +364,18 @@ def check_sizes(lesson: Lesson, sizes: Mapping[str, int]) -> None:
             )
 
 
+def check_name(lesson: Lesson, name: str) -> None:
+    """Raise EditRefused if there is no leaf with this name."""
+    names = [leaf.name for leaf in lesson.leaves]
+    if name not in names:
+        raise EditRefused(f"there is no leaf “{name}”: {alternatives(name, names)}")
+
+
 def check_leaf(
     lesson: Lesson, name: str, value: Value, sizes: Mapping[str, int]
 ) -> None:
     """Raise EditRefused if a leaf is unknown or the value has the wrong shape."""
-    names = [leaf.name for leaf in lesson.leaves]
-    if name not in names:
-        raise EditRefused(f"there is no leaf “{name}”: {alternatives(name, names)}")
+    check_name(lesson, name)
     leaf = lesson.leaf_named(name)
     shape = shape_of(value)
     needed = needed_shape(leaf, sizes, shape)

@@ -27,6 +27,9 @@ FRAME = b"\x1b[?2026h"
 QUERY, ANSWER = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
 """The program asks whether the terminal shows frames whole; this terminal does."""
 
+NOT_PASSED_ON = ("PYTHON", "TEXTUAL", "NO_COLOR", "COLUMNS", "LINES")
+"""Variables that would change what is measured, such as Python running without its bytecode."""
+
 ESCAPE = re.compile(rb"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|[()][0-9A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[=>78])")
 
 
@@ -60,9 +63,8 @@ class Terminal:
         """Start `python ARGUMENTS` in the project's folder."""
         self._master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-        kept = {n: v for n, v in os.environ.items() if not n.startswith(("TEXTUAL", "COLUMNS", "LINES"))}
-        environment = {**kept, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
-        environment.pop("NO_COLOR", None)
+        environment = {n: v for n, v in os.environ.items() if not n.startswith(NOT_PASSED_ON)}
+        environment.update(TERM="xterm-256color", COLORTERM="truecolor", LANG="C.UTF-8")
         environment["PYTHONPATH"] = os.environ.get("BENCH_ROOT", str(ROOT))
         self.started = time.perf_counter()
         self._process = subprocess.Popen(

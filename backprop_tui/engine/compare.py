@@ -15,12 +15,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from math import prod
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_tui.engine.broadcasting import shape_of
+from backprop_tui.engine.broadcasting import Shape, shape_of
 from backprop_tui.engine.graph import Edge
 from backprop_tui.engine.numeric import Kind, LeafDifference, NumericRun
 from backprop_tui.engine.operations import Array, Value
@@ -315,46 +316,40 @@ def _compare_nodes(
     trace: Trace, torch: TorchRun, entries: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Largest differences of values and gradients for each node, and whether it agrees."""
-    records, gradients = trace.graph.records, trace.gradients
-    shapes, structure = torch.structure.shapes, torch.structure
+    records, structure = trace.graph.records, torch.structure
     count = len(records)
     value_diff, gradient_diff = np.zeros((2, count)), np.zeros((2, count))
     agree = np.ones(count, dtype=np.bool_)
-    scalars: list[int] = []
-    scalar_cells: list[float] = []
-    scalar_gradients: list[float] = []
-    arrays: list[int] = []
-    array_cells: list[Any] = []
-    array_gradients: list[Any] = []
-    for index, entry in enumerate(entries.tolist()):
+    # Nodes of one shape are joined without looking at each.
+    groups: defaultdict[Shape, tuple[list[int], list[Any], list[Any]]]
+    groups = defaultdict(lambda: ([], [], []))
+    shapes = structure.shapes
+    for index, (record, g, entry) in enumerate(
+        zip(records, trace.gradients, entries.tolist(), strict=True)
+    ):
         if entry < 0:
             continue
-        value, g = records[index].value, gradients[index]
-        if type(value) is float:
-            if shapes[entry] == ():
-                scalars.append(index)
-                scalar_cells.append(value)
-                scalar_gradients.append(0.0 if g is None else cast(float, g))
-                continue
-        elif shapes[entry] == cast(Array, value).shape:
-            if cast(Array, value).size:
-                arrays.append(index)
-                array_cells.append(cast(Array, value).ravel())
-                array_gradients.append(np.zeros(value.size) if g is None else np.ravel(g))
+        value = record.value
+        shape = () if type(value) is float else value.shape  # type: ignore[union-attr]
+        if shapes[entry] != shape:  # then there is no difference to measure
+            value_diff[:, index] = gradient_diff[:, index] = _INF
+            agree[index] = False
             continue
-        # Another shape: there is no difference to measure.
-        value_diff[:, index] = gradient_diff[:, index] = _INF
-        agree[index] = False
-    if not scalars and not arrays:
+        nodes_there, values_there, gradients_there = groups[shape]
+        nodes_there.append(index)
+        values_there.append(value)
+        gradients_there.append(g if g is not None else np.zeros(shape) if shape else 0.0)
+    groups = {shape: group for shape, group in groups.items() if prod(shape)}  # type: ignore[assignment]
+    if not groups:
         return value_diff, gradient_diff, agree
-    nodes = np.array(scalars + arrays)
-    values = np.concatenate([np.array(scalar_cells), *array_cells])
-    slopes = np.concatenate([np.array(scalar_gradients), *array_gradients])
-    chosen = entries[nodes]
-    sizes = structure.sizes[chosen]
+    join = {shape: np.concatenate if shape else np.array for shape in groups}
+    values = np.concatenate([join[shape](group[1]).ravel() for shape, group in groups.items()])
+    slopes = np.concatenate([join[shape](group[2]).ravel() for shape, group in groups.items()])
+    nodes = np.array([index for group in groups.values() for index in group[0]])
+    sizes = np.repeat([prod(shape) for shape in groups], [len(g[0]) for g in groups.values()])
     ends = np.cumsum(sizes)
     starts = ends - sizes
-    cells = np.arange(ends[-1]) + np.repeat(structure.starts[chosen] - starts, sizes)
+    cells = np.arange(ends[-1]) + np.repeat(structure.starts[entries[nodes]] - starts, sizes)
     for ours, theirs, into in (
         (values, torch.values[cells], value_diff),
         (slopes, torch.gradients[cells], gradient_diff),
@@ -464,7 +459,9 @@ def compare_edges(
     edges = torch.edges
     for number, pair in enumerate(zip(edges.sources.tolist(), edges.targets.tolist(), strict=True)):
         theirs[pair].append(number)
-    ends = np.cumsum(torch.structure.sizes[edges.targets])
+    shapes = torch.structure.shapes
+    sizes = [prod(shapes[target]) for target in edges.targets.tolist()]
+    ends = np.cumsum(sizes)
     ours: defaultdict[tuple[int, int], list[Edge]] = defaultdict(list)
     for source, record in enumerate(graph.records):
         for slot, target in enumerate(record.operands):
@@ -478,9 +475,8 @@ def compare_edges(
             continue
         for edge, number in zip(ours[pair], numbers, strict=True):
             hand = cast(Value, trace.contribution(edge))
-            shape = torch.structure.shapes[pair[1]]
-            end = int(ends[number])
-            cells = edges.values[end - int(torch.structure.sizes[pair[1]]) : end]
+            shape = shapes[pair[1]]
+            cells = edges.values[int(ends[number]) - sizes[number] : int(ends[number])]
             same_shape = shape == shape_of(hand)
             if same_shape and cells.size:
                 one, size = np.zeros(1, np.intp), np.array([cells.size])

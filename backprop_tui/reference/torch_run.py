@@ -11,20 +11,29 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import IntEnum
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 import torch
-from torch._utils import _flatten_dense_tensors
+from numpy.typing import NDArray
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from backprop_tui.engine.operations import Value
-from backprop_tui.engine.provenance import Locator
-from backprop_tui.engine.torch_record import PlaceKey, Structure, TorchEdges, TorchRun, place_key
+from backprop_tui.engine.broadcasting import Shape
+from backprop_tui.engine.provenance import Locator, site_of
+from backprop_tui.engine.torch_record import (
+    PlaceKey,
+    Structure,
+    TorchEdges,
+    TorchRun,
+    place_key,
+    site_key,
+)
 
 VERSION = str(torch.__version__)
 
@@ -71,6 +80,9 @@ def _leaf(value: Value) -> torch.Tensor:
     return torch.tensor(value, dtype=torch.float64, requires_grad=True)
 
 
+_TENSOR = torch.Tensor
+_FLOAT64 = torch.float64
+
 _HERE = (str(Path(torch.__file__).parent), __file__)
 _INSIDE: dict[int, bool] = {}  # for code objects by id: whether they are torch's or ours
 _CODES: list[CodeType] = []  # keeps them alive, so that their ids stay theirs
@@ -84,25 +96,39 @@ def _is_inside(code: CodeType) -> bool:
     return inside
 
 
-_IN_PLACE: dict[Any, bool] = {}  # for functions: whether they change their first argument
+class _Call(IntEnum):
+    """What has to be known about a function before it is called."""
+
+    PLAIN = 0
+    IN_PLACE = 1
+    """It changes its first argument."""
+    ROWS = 2
+    """It goes through a tensor row by row."""
+
 
 _IN_PLACE_OPERATORS = {
-    f"__{prefix}{name}__"
-    for prefix, names in (
-        ("i", "add sub mul div truediv floordiv mod pow matmul and or xor lshift rshift"),
-        ("", "setitem"),
-    )
-    for name in names.split()
+    f"__{name}__"
+    for name in (
+        "setitem iadd isub imul idiv itruediv ifloordiv imod ipow imatmul iand ior ixor "
+        "ilshift irshift"
+    ).split()
 }
 
+_CALLS: dict[Any, _Call] = {}
 
-def _is_in_place(function: Any) -> bool:
-    known = _IN_PLACE.get(function)
-    if known is None:
-        name = getattr(function, "__name__", "")
-        known = name in _IN_PLACE_OPERATORS or (name.endswith("_") and not name.endswith("__"))
-        _IN_PLACE[function] = known
-    return known
+
+def _examine(function: Any) -> _Call:
+    name = getattr(function, "__name__", "")
+    call = _Call.PLAIN
+    if function is torch.Tensor.__iter__:
+        call = _Call.ROWS
+    elif name in _IN_PLACE_OPERATORS or (name.endswith("_") and not name.endswith("__")):
+        call = _Call.IN_PLACE
+    _CALLS[function] = call
+    return call
+
+
+_LOOPS: dict[tuple[str, int], tuple[tuple[str, int], ...]] = {}  # one object for equal loops
 
 
 class _Recorder(TorchFunctionMode):
@@ -115,6 +141,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self._main = main
         self._locator = Locator(main)
+        self._sites: dict[int, tuple[PlaceKey, str | None] | None] = {}
         self.results: list[torch.Tensor] = []
         self.keys: list[PlaceKey | None] = []
         self.grad_edges: dict[int, GradientEdge] = {}
@@ -124,19 +151,53 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if _is_in_place(func):
+        call = _CALLS.get(func)
+        if call is None:
+            call = _examine(func)
+        if call:
+            if call is _Call.ROWS:
+                return self._rows(args[0])
             self._settle()
-        elif func is torch.Tensor.__iter__:
-            return self._rows(args[0])
         result = func(*args, **kwargs) if kwargs else func(*args)
-        if isinstance(result, torch.Tensor) and result.is_floating_point():
-            frame: FrameType | None = sys._getframe(1)
-            if frame.f_code is not self._main:  # type: ignore[union-attr]
-                while frame is not None and _is_inside(frame.f_code):
-                    frame = frame.f_back
+        if (
+            result.dtype is _FLOAT64
+            if type(result) is _TENSOR
+            else isinstance(result, _TENSOR) and result.is_floating_point()
+        ):
             self.results.append(result)
-            self.keys.append(None if frame is None else place_key(self._locator.locate(frame)))
+            self.keys.append(self._key(sys._getframe(1)))
         return result
+
+    def _key(self, frame: FrameType) -> PlaceKey | None:
+        """Where the program is. Outside of helpers this is `place_key(locate(frame))`, shorter."""
+        main = self._main
+        code = frame.f_code
+        while code is not main and _is_inside(code):
+            if frame.f_back is None:
+                return None
+            frame = frame.f_back
+            code = frame.f_code
+        if code is not main:
+            return place_key(self._locator.locate(frame))
+        offset = frame.f_lasti
+        known = self._sites.get(offset, False)
+        if known is False:
+            site = site_of(code, offset)
+            plain: PlaceKey = (site_key(site), (), ())
+            one_loop = len(site.loops) == 1
+            known = (plain, site.loops[0] if one_loop else None)
+            known = self._sites[offset] = known if one_loop or not site.loops else None
+        if known is not None:
+            key, loop = known
+            if loop is None:
+                return key
+            count = frame.f_locals.get(loop)
+            if type(count) is int:
+                loops = _LOOPS.get((loop, count))
+                if loops is None:
+                    loops = _LOOPS[loop, count] = ((loop, count),)
+                return (key[0], loops, ())
+        return place_key(self._locator.locate(frame))
 
     def _rows(self, tensor: torch.Tensor) -> Iterator[torch.Tensor]:
         """`for row in tensor`: each row when its turn comes, as the tape does it."""
@@ -173,31 +234,38 @@ def _finish(
         gradients = torch.autograd.grad(output, wanted, start, allow_unused=True)
     else:
         gradients = (None,) * len(wanted)
-    shapes = tuple([tuple(tensor.shape) for tensor in entries])
-    structure = Structure(tuple(inputs), tuple(recorder.keys), shapes)
+    structure = Structure(
+        tuple(inputs), tuple(recorder.keys), tuple([tuple(tensor.shape) for tensor in entries])
+    )
+    given = np.ones(len(entries), dtype=np.bool_)
+    if len(wanted) < len(entries) or any([g is None for g in gradients]):  # noqa: C419
+        found = dict(zip(wanted_entries, gradients, strict=True))
+        given = np.array([found.get(entry) is not None for entry in range(len(entries))])
+        with torch.no_grad():
+            filled = [found.get(entry) for entry in range(len(entries))]
+            gradients = tuple(
+                [torch.zeros_like(t) if g is None else g for t, g in zip(entries, filled, strict=True)]
+            )
     with torch.no_grad():
-        values = _flat(entries)
-        given = np.zeros(len(entries), dtype=np.bool_)
-        found = [g for g in gradients if g is not None]
-        if len(found) == len(entries):
-            given[:] = True
-            slopes = _flat(found)
-        else:
-            slopes = np.zeros(len(values))
-            has = [e for e, g in zip(wanted_entries, gradients, strict=True) if g is not None]
-            given[has] = True
-            slopes[np.repeat(given, structure.sizes)] = _flat(found)
+        values = _flat(entries, structure.groups)
+        slopes = _flat(gradients, structure.groups)
         sent = None if hooks is None else hooks.collect(entries)
     return TorchRun(structure, values, slopes, given, sent)
 
 
-def _flat(tensors: list[torch.Tensor]) -> Any:
-    """All cells one after the other."""
+def _flat(tensors: Sequence[Any], groups: Mapping[Shape, list[int]]) -> NDArray[np.float64]:
+    """All cells one after the other, group by group: a group's tensors have one shape, so that
+    torch joins them without looking at each."""
     if not tensors:
         return np.zeros(0)
-    if any([tensor.dtype is not torch.float64 for tensor in tensors]):  # noqa: C419
+    if any([tensor.dtype is not _FLOAT64 for tensor in tensors]):  # noqa: C419
         tensors = [tensor.double() for tensor in tensors]
-    return _flatten_dense_tensors(tensors).detach().numpy()
+    parts = []
+    for shape, members in groups.items():
+        together = [tensors[entry] for entry in members]
+        joined = torch.cat(together) if shape else torch.stack(together)
+        parts.append(joined.numpy().reshape(-1))
+    return np.concatenate(parts)
 
 
 class _EdgeHooks:
@@ -259,4 +327,7 @@ class _EdgeHooks:
                 targets.append(target)
                 values.append(part)
         self._sent.clear()  # breaks the cycle of node, hook and us
-        return TorchEdges(np.array(sources, np.intp), np.array(targets, np.intp), _flat(values))
+        cells = [part.reshape(-1) for part in values] or [torch.zeros(0, dtype=_FLOAT64)]
+        return TorchEdges(
+            np.array(sources, np.intp), np.array(targets, np.intp), torch.cat(cells).double().numpy()
+        )

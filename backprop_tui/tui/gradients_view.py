@@ -9,15 +9,20 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from backprop_tui.engine.graph import NodeKind
+from backprop_tui.engine.operations import Value
 from backprop_tui.explain import Notation
 from backprop_tui.session import GradientState, Session
 from backprop_tui.tui.beside import ROLES, Beside
 from backprop_tui.tui.graph_model import number_text
 from backprop_tui.tui.painted import Painted, Piece, Pieces
-from backprop_tui.values import format_number
+from backprop_tui.values import format_number, format_shape
 
 
 HEADER_LINES = 1
+COLUMNS = ("by hand", "torch", "numeric")
+MARKER_WIDTH = 2
+DIFFERENCE_WIDTH = 8
+VERDICT_WIDTH = 8
 
 
 class GradientsView(Painted):
@@ -109,18 +114,17 @@ class GradientsView(Painted):
         """The widths of the name and of a number, for the width there is."""
         width = self.size.width
         names = max((len(name) for name in self._names.values()), default=4)
-        name = max(5, min(names, 12, width // 5))
-        number = max(8, min(12, (width - name - 2 - 11) // 4 - 1))
-        return name, number
+        name = max(5, min(names, 12, width // 7))
+        number = (width - name - MARKER_WIDTH - DIFFERENCE_WIDTH - VERDICT_WIDTH) // 3 - 1
+        return name, max(7, min(14, number))
 
     def paint_line(self, y: int) -> Pieces:
         if self._session is None or self._beside is None:
             return ()
         name_width, number_width = self._columns()
         if y == 0:
-            titles = "".join(
-                f"{title:>{number_width}} " for title in ("by hand", "torch", "numeric", "Δ")
-            )
+            titles = "".join(f"{title:>{number_width}} " for title in COLUMNS)
+            titles += f"{'Δ':>{DIFFERENCE_WIDTH - 1}} "
             return (Piece(f"  {'':<{name_width}}{titles}", "muted"),)
         if y - HEADER_LINES >= len(self._listed):
             return ()
@@ -141,26 +145,27 @@ class GradientsView(Painted):
         if selected:
             pieces[1] = pieces[1]._replace(role="title cursor")
 
-        def cell(text: str, role: str) -> None:
-            pieces.append(Piece(f"{text:>{number_width}}"[:number_width] + " ", role, ref))
+        def cell(text: str, role: str, width: int = number_width) -> None:
+            pieces.append(Piece(f"{text:>{width}}"[:width] + " ", role, ref))
 
         if state.state is GradientState.NEVER:
             cell("none", "muted")
         elif state.gradient is None:
             cell("·", "muted")
         else:
-            cell(number_text(state.gradient, number_width), "gradient")
+            cell(cell_text(state.gradient, number_width), "gradient")
         torch = beside.torch(node)
-        cell(beside.torch_text if torch is None else number_text(torch, number_width), "number")
+        cell(beside.torch_text if torch is None else cell_text(torch, number_width), "number")
         leaf = session.trace.graph.records[node].op is None
         numeric = beside.numeric(node) if leaf else None
         cell(
-            ("…" if leaf else "") if numeric is None else number_text(numeric, number_width),
+            ("…" if leaf else "") if numeric is None else cell_text(numeric, number_width),
             "number",
         )
         arrived = state.state in (GradientState.ARRIVED, GradientState.NEVER)
         difference = beside.difference(node) if arrived else None
-        cell("" if difference is None else format_number(difference, 2), "muted")
+        text = "" if difference is None else format_number(difference, 2)
+        cell(text, "muted", DIFFERENCE_WIDTH - 1)
         verdict = beside.verdict(node) if arrived else None
         if verdict is not None:
             pieces.append(Piece(f"{verdict.sign} {verdict.word}", ROLES[verdict], ref))
@@ -201,3 +206,11 @@ class GradientsView(Painted):
             self._row = row
             self.repaint()
             self.post_message(self.NodeClicked(self._listed[row]))
+
+
+def cell_text(value: Value, width: int) -> str:
+    """A number, a small array if it fits as a whole, or else the array's shape."""
+    text = number_text(value, width)
+    if isinstance(value, float) or "…" not in text:
+        return text
+    return f"{value.size} cells" if value.ndim == 1 else format_shape(value.shape)

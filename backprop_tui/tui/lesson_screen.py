@@ -41,7 +41,7 @@ TABS = ("Step", "Gradients", "Leaves", "Code", "Equations")
 PANELS = ("#step", "#gradients", "#leaves", "#source", "#equations")
 
 MIN_WIDTH, MIN_HEIGHT = 80, 24
-WIDE = 120
+WIDE, WIDER = 120, 150
 SPEEDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Steps a second."""
 
@@ -153,6 +153,7 @@ class LessonScreen(Screen[None]):
             text = f"{MIN_WIDTH}×{MIN_HEIGHT} needed, this is {width}×{height}"
             self.query_one("#too-small", Static).update(text)
         self.set_class(width >= WIDE, "wide")
+        self.set_class(width >= WIDER, "wider")
         self.set_class(width < WIDE, "narrow")
         self._show_tab()
 

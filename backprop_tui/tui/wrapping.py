@@ -26,9 +26,10 @@ def wrap(pieces: Pieces, width: int, indent: int = 0) -> list[Pieces]:
         for piece in word:
             rest = piece
             while column + len(rest.text) > width:
-                room = max(1, width - column)
-                lines[-1].append(rest._replace(text=rest.text[:room]))
-                rest = rest._replace(text=rest.text[room:])
+                room = max(width - column, 0 if column > indent else 1)
+                if room:
+                    lines[-1].append(rest._replace(text=rest.text[:room]))
+                    rest = rest._replace(text=rest.text[room:])
                 lines.append([Piece(" " * indent)])
                 column = indent
             lines[-1].append(rest)

@@ -1,0 +1,609 @@
+"""Where one cell of a gradient, or of a value, comes from: the very terms that make it.
+
+`cell_terms` goes through the edges that arrive at a node and gives, for each, the terms whose sum
+is this cell of what the edge sends: `X[0,1] · ∂O/∂Q[0,2] = 0.1343 · 1 = 0.1343`. `value_terms`
+does the same for the forward pass. Terms are made only up to a limit, their number is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import Any, cast
+
+import numpy as np
+
+from backprop_tui.engine.broadcasting import shape_of
+from backprop_tui.engine.formula import Segment, Segments, Symbol, as_text, render, subscript
+from backprop_tui.engine.graph import Edge, Node, NodeKind
+from backprop_tui.engine.operations import Operation, Value
+from backprop_tui.engine.operations.products import Dot, MatrixMatrix, MatrixVector, VectorMatrix
+from backprop_tui.engine.operations.reductions import Mean, Sum, averaged, reduced_dims
+from backprop_tui.engine.operations.shapes import (
+    Cat,
+    Index,
+    Reshape,
+    Squeeze,
+    Stack,
+    Transpose,
+    Unsqueeze,
+)
+from backprop_tui.engine.trace import Trace
+from backprop_tui.explain import Notation
+
+Cell = tuple[int, ...]
+"""The index of a cell; () for a scalar."""
+
+Place = tuple[int | str, ...]
+"""An index in which letters may stand for numbers: `[k,2]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One summand."""
+
+    symbols: Segments
+    """What it is: `X[0,1] · ∂O/∂Q[0,2]`."""
+
+    numbers: tuple[Segments, ...]
+    """The same in numbers, step by step, without the result: `0.1343 · 1`. Empty for a copy."""
+
+    value: float
+    result: Symbol
+    """The value as text."""
+
+    @property
+    def segments(self) -> Segments:
+        """All of it in one line: `X[0,1] · ∂O/∂Q[0,2] = 0.1343 · 1 = 0.1343`."""
+        equals = Segment(" = ", "operator")
+        line = self.symbols
+        for numbers in self.numbers:
+            line = (*line, equals, *numbers)
+        return (*line, equals, Segment(self.result.text, "number"))
+
+    @property
+    def text(self) -> str:
+        """The line without roles."""
+        return as_text(self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What comes along one edge to the cell; in the forward pass, all there is."""
+
+    edge: Edge | None
+    """None in the forward pass."""
+
+    terms: tuple[Term, ...]
+    """The first terms; `count` says how many there are in all."""
+
+    count: int
+    value: float
+    """The sum of all terms: this cell of what the edge sends."""
+
+    rule: Segments = ()
+    """For a sum, its terms in general: `Σₖ X[k,1] · ∂O/∂Q[k,2]`."""
+
+    note: str = ""
+    """What to notice, in a few words, for example `not picked here: 0`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellTerms:
+    """All terms of one cell."""
+
+    symbol: Segments
+    """The cell: `∂O/∂W[1,2]`."""
+
+    value: float
+    parts: tuple[Part, ...]
+    """In order of arrival. Where a limit was reached, the later ones may be missing."""
+
+    count: int
+    """How many terms there are in all."""
+
+    note: str = ""
+    """Why there are no parts, if there are none."""
+
+    @property
+    def left_out(self) -> int:
+        """How many terms the limit has kept back."""
+        return self.count - sum(len(part.terms) for part in self.parts)
+
+
+def cell_terms(
+    trace: Trace, node_index: int, cell: Cell, limit: int | None = None
+) -> CellTerms:
+    """The terms of one cell of a node's gradient, edge by edge, at most `limit` in all."""
+    writer = _Writer(trace)
+    symbol = _one(writer.gradient(node_index, cell))
+    gradient = trace.gradients[node_index]
+    if gradient is None:
+        return CellTerms(symbol, 0.0, (), 0, "nothing comes here: the output does not depend on it")
+    if node_index == trace.graph.output:
+        return CellTerms(symbol, 1.0, (), 0, "the backward pass starts here, with 1")
+    edges = trace.arrivals.get(node_index, ())
+    drafts = (_sent(writer, edge, cell) for edge in edges)
+    parts, count = _limited(drafts, edges, limit)
+    return CellTerms(symbol, _at(gradient, cell), parts, count)
+
+
+def value_terms(
+    trace: Trace, node_index: int, cell: Cell, limit: int | None = None
+) -> CellTerms:
+    """The terms of one cell of a node's value, at most `limit`."""
+    writer = _Writer(trace)
+    node = trace.graph[node_index]
+    symbol = _one(writer.value(node_index, cell))
+    value = _at(node.value, cell)
+    if node.op is None:
+        words = "a number in the program" if node.kind is NodeKind.CONSTANT else "a leaf: given"
+        return CellTerms(symbol, value, (), 0, words)
+    parts, count = _limited([_computed(writer, node, cell)], [None], limit)
+    return CellTerms(symbol, value, parts, count)
+
+
+# ── the parts, before their terms are made ────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A part whose terms are made when they are asked for."""
+
+    count: int
+    terms: Iterable[Term]
+    value: float
+    rule: Segments = ()
+    note: str = ""
+
+
+def _limited(
+    drafts: Iterable[_Draft], edges: Sequence[Edge | None], limit: int | None
+) -> tuple[tuple[Part, ...], int]:
+    parts: list[Part] = []
+    count = 0
+    for edge, draft in zip(edges, drafts, strict=True):
+        room = None if limit is None else max(0, limit - count)
+        count += draft.count
+        if room == 0 and parts:
+            continue
+        terms = tuple(islice(draft.terms, room))
+        parts.append(Part(edge, terms, draft.count, draft.value, draft.rule, draft.note))
+    return tuple(parts), count
+
+
+def _at(value: Value, cell: Cell) -> float:
+    return value if isinstance(value, float) else float(np.asarray(value)[cell])
+
+
+def _one(symbol: Symbol) -> Segments:
+    return (Segment(symbol.text, symbol.role, symbol.ref),)
+
+
+class _Writer:
+    """Writes cells of nodes and gradients as symbols and as numbers."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.graph = trace.graph
+        self.notation = Notation(trace)
+
+    def value(self, index: int, place: Place) -> Symbol:
+        """A cell of a node: `X[0,1]`; for a number in the program, the number."""
+        symbol = self.notation.value(index)
+        if not place:
+            return symbol
+        constant = self.graph.records[index].op is None and index not in self._leaves
+        if constant and all(isinstance(i, int) for i in place):
+            return self.number(_at(self.graph.records[index].value, cast(Cell, place)))
+        name = f"({symbol.text})" if symbol.compound else symbol.text
+        return Symbol(f"{name}{_index(place)}", "value", symbol.ref)
+
+    def gradient(self, index: int, place: Place) -> Symbol:
+        """A cell of a node's gradient: `∂O/∂Q[0,2]`."""
+        symbol = self.notation.gradient(index)
+        return Symbol(f"{symbol.text}{_index(place)}", "gradient", symbol.ref)
+
+    def number(self, number: float) -> Symbol:
+        """A number in a formula."""
+        return self.notation.number(float(number))
+
+    def term(
+        self, text: str, symbols: dict[str, Symbol], numbers: dict[str, float], value: float
+    ) -> Term:
+        """A term that is written as a formula."""
+        in_numbers = render(text, lambda name, _: self.number(numbers[name]))
+        result = self.number(value)
+        steps = () if as_text(in_numbers) == result.text else (in_numbers,)
+        return Term(render(text, lambda name, _: symbols[name]), steps, value, result)
+
+    @property
+    def _leaves(self) -> Iterable[int]:
+        return self.graph.leaves.values()
+
+
+def _index(place: Place) -> str:
+    return f"[{','.join(map(str, place))}]" if place else ""
+
+
+def _letters(count: int) -> list[str]:
+    """Names for the indices of a sum."""
+    return ["k", "l", "m", "n"][:count] if count <= 4 else [f"k{i}" for i in range(1, count + 1)]
+
+
+def _sum(letters: Sequence[str], body: Segments) -> Segments:
+    """Σₖ before the terms in general."""
+    names = "‚".join(subscript(letter) for letter in letters)
+    return (Segment(f"Σ{names} ", "operator"), *body)
+
+
+# ── backward ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _sent(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
+    """What an edge sends to a cell of its operand."""
+    op = cast(type[Operation], writer.graph.records[edge.source].op)
+    if op.elementwise:
+        return _sent_by_cells(writer, edge, cell)
+    if op in _PRODUCTS:
+        return _sent_by_product(writer, edge, cell)
+    if op is Sum or op is Mean:
+        return _sent_by_reduction(writer, edge, cell)
+    if op is Index:
+        return _sent_by_index(writer, edge, cell)
+    if op in _MOVES:
+        return _sent_by_move(writer, edge, cell)
+    return _sent_by_anything(writer, edge, cell)
+
+
+def _sent_by_cells(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
+    """Elementwise: upstream times local derivative; for a broadcast operand, summed."""
+    trace, node = writer.trace, writer.graph[edge.source]
+    rule = cast(type[Operation], node.op).contribution_to(edge.slot)
+    target = shape_of(writer.graph.records[edge.target].value)
+    shape = shape_of(node.value)
+    axes, summed = _repeated(shape, target, cell)
+    ones: Value = 1.0 if isinstance(node.value, float) else np.ones_like(node.value)
+    with np.errstate(all="ignore"):
+        raw, local = trace.raw_contribution(edge), trace.raw_contribution(edge, ones)
+    upstream = cast(Value, trace.gradients[edge.source])
+
+    def symbols(place: Place) -> dict[str, Symbol]:
+        found = {"g": writer.gradient(edge.source, place), "out": writer.value(node.index, place)}
+        for name, operand in _operands(node):
+            found[name] = writer.value(operand, _own(writer, operand, place))
+        return found
+
+    def term(at: Cell) -> Term:
+        numbers = {"g": _at(upstream, at), "out": _at(node.value, at)}
+        for name, operand in _operands(node):
+            value = writer.graph.records[operand].value
+            numbers[name] = _at(value, cast(Cell, _own(writer, operand, at)))
+        whole = writer.term(rule.text, symbols(at), numbers, _number(raw, at))
+        return _with_slope(writer, whole, numbers["g"], _number(local, at))
+
+    note, general = "", ()
+    if summed:
+        name = writer.notation.value(edge.target).text
+        times = math.prod(len(axes[axis]) for axis in summed)
+        note = f"{name} was repeated {times} times (broadcast): what comes back is added up"
+        letters = dict(zip(summed, _letters(len(summed)), strict=True))
+        place = tuple(letters.get(axis, axes[axis][0]) for axis in range(len(axes)))
+        body = _bracketed(render(rule.text, lambda name, _: symbols(place)[name]))
+        general = _sum(list(letters.values()), body)
+    count = math.prod(map(len, axes))
+    value = _at(cast(Value, trace.contribution(edge)), cell)
+    return _Draft(count, map(term, product(*axes)), value, general, note)
+
+
+def _repeated(
+    shape: tuple[int, ...], target: tuple[int, ...], cell: Cell
+) -> tuple[list[Sequence[int]], list[int]]:
+    """The indices, axis by axis, at which a broadcast cell was used, and the axes of repetition."""
+    missing = len(shape) - len(target)
+    axes: list[Sequence[int]] = []
+    summed: list[int] = []
+    for axis, length in enumerate(shape):
+        if axis >= missing and target[axis - missing] == length:
+            axes.append((cell[axis - missing],))
+        else:
+            axes.append(range(length))
+            summed.append(axis)
+    return axes, summed
+
+
+def _operands(node: Node) -> Iterator[tuple[str, int]]:
+    return zip(cast(type[Operation], node.op).operands, node.operands, strict=True)
+
+
+def _own(writer: _Writer, operand: int, place: Place) -> Place:
+    """The operand's own index for an index of the broadcast result."""
+    shape = shape_of(writer.graph.records[operand].value)
+    last = place[len(place) - len(shape) :] if shape else ()
+    return tuple(0 if length == 1 else i for i, length in zip(last, shape, strict=True))
+
+
+def _number(value: Any, at: Cell) -> float:
+    """A cell of a contribution, which numpy may have given another kind of scalar."""
+    array = np.asarray(value)
+    return float(array[at]) if array.ndim else float(array)
+
+
+def _with_slope(writer: _Writer, term: Term, upstream: float, local: float) -> Term:
+    """Upstream times local derivative as one more step, unless the term is that already."""
+    numbers = {"g": upstream, "slope": local}
+    line = render("g * slope", lambda name, _: writer.number(numbers[name]))
+    turned = render("slope * g", lambda name, _: writer.number(numbers[name]))
+    shown = {as_text(step) for step in term.numbers}
+    if not term.numbers or as_text(line) in shown or as_text(turned) in shown:
+        return term
+    if len(next(iter(shown)).split()) <= 1:  # −g: there is nothing to multiply
+        return term
+    return Term(term.symbols, (*term.numbers, line), term.value, term.result)
+
+
+def _bracketed(body: Segments) -> Segments:
+    if len(body) == 1:
+        return body
+    if all(segment.text.strip() in ("·", "") for segment in body if segment.role == "operator"):
+        return body
+    return (Segment("(", "operator"), *body, Segment(")", "operator"))
+
+
+# The factors of each term of a product's contribution. For the operand in a slot: the formula, and
+# the indices of both operands, the upstream gradient and the sum, in letters. The operand's own
+# letters are those of the cell; the letter that is left is summed over.
+
+_PRODUCTS: dict[type[Operation], tuple[str, str, str]] = {
+    Dot: ("k", "k", ""),
+    MatrixVector: ("ik", "k", "i"),
+    VectorMatrix: ("k", "kj", "j"),
+    MatrixMatrix: ("ik", "kj", "ij"),
+}
+"""The indices of a, b and the result, in letters: (a @ b)[i,j] is the sum of a[i,k] · b[k,j]."""
+
+
+def _sent_by_product(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
+    """Products: the other operand's cells times the upstream cells, as the indices demand."""
+    trace, node = writer.trace, writer.graph[edge.source]
+    letters = _PRODUCTS[cast(type[Operation], node.op)]
+    known = dict(zip(letters[edge.slot], cell, strict=True))
+    other = 1 - edge.slot
+    operand = node.operands[other]
+    value = writer.graph.records[operand].value
+    upstream = cast(Value, trace.gradients[edge.source])
+    free = [x for x in "ijk" if x not in known and x in letters[other] + letters[2]]
+    lengths = _lengths(letters, writer, node)
+    # The rules have the upstream gradient on the side of the operand that it replaces.
+    text = "g * x" if edge.slot == 0 else "x * g"
+
+    def symbols(where: dict[str, int | str]) -> dict[str, Symbol]:
+        return {
+            "g": writer.gradient(edge.source, tuple(where[x] for x in letters[2])),
+            "x": writer.value(operand, tuple(where[x] for x in letters[other])),
+        }
+
+    def term(numbers: tuple[int, ...]) -> Term:
+        where = {**known, **dict(zip(free, numbers, strict=True))}
+        g = _at(upstream, tuple(where[x] for x in letters[2]))
+        x = _at(value, tuple(where[y] for y in letters[other]))
+        return writer.term(text, symbols(dict(where)), {"g": g, "x": x}, _times(g, x))
+
+    rule: Segments = ()
+    if free:
+        general = symbols({**known, **dict(zip(free, _letters(len(free)), strict=True))})
+        rule = _sum(_letters(len(free)), render(text, lambda name, _: general[name]))
+    ranges = [range(lengths[x]) for x in free]
+    sent = _at(cast(Value, trace.contribution(edge)), cell)
+    return _Draft(math.prod(map(len, ranges)), map(term, product(*ranges)), sent, rule)
+
+
+def _lengths(letters: Sequence[str], writer: _Writer, node: Node) -> dict[str, int]:
+    """How far each letter of a product runs."""
+    found: dict[str, int] = {}
+    for names, operand in zip(letters, node.operands, strict=False):
+        shape = shape_of(writer.graph.records[operand].value)
+        found.update(zip(names, shape, strict=True))
+    return found
+
+
+def _times(a: float, b: float) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.float64(a) * np.float64(b))
+
+
+def _sent_by_reduction(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
+    """Sum and mean: a copy of the upstream cell, or its share."""
+    trace, node = writer.trace, writer.graph[edge.source]
+    operand = writer.graph.records[edge.target].value
+    dim, keepdim = node.params.get("dim"), node.params.get("keepdim", False)
+    reduced = reduced_dims(len(cell), dim)
+    at = tuple(
+        0 if axis in reduced else i
+        for axis, i in enumerate(cell)
+        if keepdim or axis not in reduced
+    )
+    symbol = writer.gradient(edge.source, at)
+    upstream = _at(cast(Value, trace.gradients[edge.source]), at)
+    value = _at(cast(Value, trace.contribution(edge)), cell)
+    if node.op is Sum:
+        term = Term(_one(symbol), (), value, writer.number(value))
+        return _Draft(1, (term,), value, note="each summed cell receives a copy")
+    count = averaged(operand, dim)
+    term = writer.term(
+        "g / count",
+        {"g": symbol, "count": writer.number(count)},
+        {"g": upstream, "count": count},
+        value,
+    )
+    return _Draft(1, (term,), value, note=f"each of the {count} averaged cells receives its share")
+
+
+def _sent_by_index(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
+    """Indexing: the upstream cells of every place at which the cell was picked."""
+    trace, node = writer.trace, writer.graph[edge.source]
+    places = np.asarray(_moved(writer, node)) == _flat(writer, edge.target, cell)
+    upstream = cast(Value, trace.gradients[edge.source])
+    picked = [tuple(int(i) for i in at) for at in np.argwhere(places)]
+    note = "" if picked else "not picked here: 0"
+    if len(picked) > 1:
+        note = f"picked {len(picked)} times: what comes back is added up"
+    terms = (_copy(writer, edge.source, at, _at(upstream, at)) for at in picked)
+    value = _at(cast(Value, trace.contribution(edge)), cell)
+    return _Draft(len(picked), terms, value, note=note)
+
+
+def _sent_by_move(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
+    """Operations that only move cells: the upstream cell of the new place."""
+    trace, node = writer.trace, writer.graph[edge.source]
+    op = cast(type[Operation], node.op)
+    size = int(np.size(node.value))
+    places: Value = np.arange(size, dtype=np.float64).reshape(np.shape(node.value))
+    params = {**node.params, "slot": edge.slot} if op.variadic else node.params
+    values = [writer.graph.records[i].value for i in node.operands]
+    # The rule, applied to the places instead of to a gradient, says where each cell has come from.
+    back = op.contribution_to(edge.slot).function(places, node.value, *values, **params)
+    at = _cell(int(_number(back, cell)), np.shape(node.value))
+    value = _at(cast(Value, trace.contribution(edge)), cell)
+    note = f"the cell stands at {_index(at)} there" if at else ""
+    return _Draft(1, (_copy(writer, edge.source, at, value),), value, note=note)
+
+
+def _sent_by_anything(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
+    """Any other operation: the cell of its rule as a whole."""
+    value = _at(cast(Value, writer.trace.contribution(edge)), cell)
+    formula = writer.notation.contribution_formula(edge)
+    symbols = (Segment("(", "operator"), *formula, Segment(f"){_index(cell)}", "operator"))
+    return _Draft(1, (Term(symbols, (), value, writer.number(value)),), value)
+
+
+def _copy(writer: _Writer, source: int, at: Cell, value: float) -> Term:
+    return Term(_one(writer.gradient(source, at)), (), value, writer.number(value))
+
+
+_MOVES: frozenset[type[Operation]] = frozenset(
+    {Transpose, Reshape, Squeeze, Unsqueeze, Cat, Stack}
+)
+"""Operations that put cells elsewhere and change none of them."""
+
+
+def _moved(writer: _Writer, node: Node) -> Any:
+    """For each cell of the result of a moving operation, the number of the cell that it was.
+
+    The cells of all operands are numbered through.
+    """
+    numbered: list[Any] = []
+    start = 0
+    for operand in node.operands:
+        shape = shape_of(writer.graph.records[operand].value)
+        size = math.prod(shape)
+        numbers = np.arange(start, start + size, dtype=np.float64).reshape(shape)
+        numbered.append(numbers if shape else float(numbers))
+        start += size
+    forward: Callable[..., Any] = cast(type[Operation], node.op).forward
+    return forward(*numbered, **node.params)
+
+
+def _flat(writer: _Writer, index: int, cell: Cell) -> int:
+    shape = shape_of(writer.graph.records[index].value)
+    return int(np.ravel_multi_index(cell, shape)) if shape else 0
+
+
+def _cell(flat: int, shape: tuple[int, ...]) -> Cell:
+    return tuple(int(i) for i in np.unravel_index(flat, shape)) if shape else ()
+
+
+# ── forward ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _computed(writer: _Writer, node: Node, cell: Cell) -> _Draft:
+    """What a cell of a value is computed from."""
+    op = cast(type[Operation], node.op)
+    if op.elementwise:
+        return _computed_by_cells(writer, node, cell)
+    if op in _PRODUCTS:
+        return _computed_by_product(writer, node, cell)
+    if op is Sum or op is Mean:
+        return _computed_by_reduction(writer, node, cell)
+    value = _at(node.value, cell)
+    if op in _MOVES or op is Index:
+        return _computed_by_move(writer, node, cell)
+    symbols = (*writer.notation.forward_formula(node), Segment(_index(cell), "operator"))
+    return _Draft(1, (Term(symbols, (), value, writer.number(value)),), value)
+
+
+def _computed_by_cells(writer: _Writer, node: Node, cell: Cell) -> _Draft:
+    symbols: dict[str, Symbol] = {}
+    numbers: dict[str, float] = {}
+    for name, operand in _operands(node):
+        own = cast(Cell, _own(writer, operand, cell))
+        symbols[name] = writer.value(operand, own)
+        numbers[name] = _at(writer.graph.records[operand].value, own)
+    value = _at(node.value, cell)
+    text = cast(type[Operation], node.op).text
+    return _Draft(1, (writer.term(text, symbols, numbers, value),), value)
+
+
+def _computed_by_product(writer: _Writer, node: Node, cell: Cell) -> _Draft:
+    letters = _PRODUCTS[cast(type[Operation], node.op)]
+    known = dict(zip(letters[2], cell, strict=True))
+    a, b = node.operands
+    left, right = (writer.graph.records[i].value for i in (a, b))
+
+    def symbols(k: int | str) -> dict[str, Symbol]:
+        where: dict[str, int | str] = {**known, "k": k}
+        return {
+            "a": writer.value(a, tuple(where[x] for x in letters[0])),
+            "b": writer.value(b, tuple(where[x] for x in letters[1])),
+        }
+
+    def term(k: int) -> Term:
+        where = {**known, "k": k}
+        x = _at(left, tuple(where[y] for y in letters[0]))
+        y = _at(right, tuple(where[z] for z in letters[1]))
+        return writer.term("a * b", symbols(k), {"a": x, "b": y}, _times(x, y))
+
+    count = _lengths(letters, writer, node)["k"]
+    general = symbols("k")
+    rule = _sum(["k"], render("a * b", lambda name, _: general[name]))
+    return _Draft(count, map(term, range(count)), _at(node.value, cell), rule)
+
+
+def _computed_by_reduction(writer: _Writer, node: Node, cell: Cell) -> _Draft:
+    (operand,) = node.operands
+    value = writer.graph.records[operand].value
+    shape = shape_of(value)
+    dim, keepdim = node.params.get("dim"), node.params.get("keepdim", False)
+    reduced = reduced_dims(len(shape), dim)
+    kept = iter(i for axis, i in enumerate(cell) if not keepdim or axis not in reduced)
+    axes: list[Sequence[int]] = [
+        range(length) if axis in reduced else (next(kept),) for axis, length in enumerate(shape)
+    ]
+    share = averaged(value, dim) if node.op is Mean else 1
+
+    def term(at: Cell) -> Term:
+        number = _at(value, at)
+        symbol = writer.value(operand, at)
+        if node.op is Sum:
+            return Term(_one(symbol), (), number, writer.number(number))
+        symbols = {"a": symbol, "count": writer.number(share)}
+        return writer.term("a / count", symbols, {"a": number, "count": share}, number / share)
+
+    count = math.prod(map(len, axes))
+    return _Draft(count, map(term, product(*axes)), _at(node.value, cell))
+
+
+def _computed_by_move(writer: _Writer, node: Node, cell: Cell) -> _Draft:
+    number = int(_number(_moved(writer, node), cell))
+    for operand in node.operands:
+        value = writer.graph.records[operand].value
+        size = int(np.size(value))
+        if number < size:
+            at = _cell(number, shape_of(value))
+            here = _at(value, at)
+            term = Term(_one(writer.value(operand, at)), (), here, writer.number(here))
+            return _Draft(1, (term,), here)
+        number -= size
+    raise IndexError(f"there is no cell {cell}")

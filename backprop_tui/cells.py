@@ -113,9 +113,7 @@ class CellTerms:
         return self.count - sum(len(part.terms) for part in self.parts)
 
 
-def cell_terms(
-    trace: Trace, node_index: int, cell: Cell, limit: int | None = None
-) -> CellTerms:
+def cell_terms(trace: Trace, node_index: int, cell: Cell, limit: int | None = None) -> CellTerms:
     """The terms of one cell of a node's gradient, edge by edge, at most `limit` in all."""
     writer = _Writer(trace)
     symbol = _one(writer.gradient(node_index, cell))
@@ -130,9 +128,7 @@ def cell_terms(
     return CellTerms(symbol, _at(gradient, cell), parts, count)
 
 
-def value_terms(
-    trace: Trace, node_index: int, cell: Cell, limit: int | None = None
-) -> CellTerms:
+def value_terms(trace: Trace, node_index: int, cell: Cell, limit: int | None = None) -> CellTerms:
     """The terms of one cell of a node's value, at most `limit`."""
     writer = _Writer(trace)
     node = trace.graph[node_index]
@@ -242,7 +238,11 @@ def _sum(letters: Sequence[str], body: Segments) -> Segments:
 # ── backward ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _sent(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
+MAX_DEPTH = 8
+"""Through so many unnamed operations that only move cells the terms are followed."""
+
+
+def _sent(writer: _Writer, edge: Edge, cell: Cell, depth: int = 0) -> _Draft:
     """What an edge sends to a cell of its operand."""
     op = cast(type[Operation], writer.graph.records[edge.source].op)
     if op.elementwise:
@@ -254,7 +254,7 @@ def _sent(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
     if op is Index:
         return _sent_by_index(writer, edge, cell)
     if op in _MOVES:
-        return _sent_by_move(writer, edge, cell)
+        return _sent_by_move(writer, edge, cell, depth)
     return _sent_by_anything(writer, edge, cell)
 
 
@@ -265,9 +265,6 @@ def _sent_by_cells(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
     target = shape_of(writer.graph.records[edge.target].value)
     shape = shape_of(node.value)
     axes, summed = _repeated(shape, target, cell)
-    ones: Value = 1.0 if isinstance(node.value, float) else np.ones_like(node.value)
-    with np.errstate(all="ignore"):
-        raw, local = trace.raw_contribution(edge), trace.raw_contribution(edge, ones)
     upstream = cast(Value, trace.gradients[edge.source])
 
     def symbols(place: Place) -> dict[str, Symbol]:
@@ -276,15 +273,20 @@ def _sent_by_cells(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
             found[name] = writer.value(operand, _own(writer, operand, place))
         return found
 
-    def term(at: Cell) -> Term:
-        numbers = {"g": _at(upstream, at), "out": _at(node.value, at)}
-        for name, operand in _operands(node):
-            value = writer.graph.records[operand].value
-            numbers[name] = _at(value, cast(Cell, _own(writer, operand, at)))
-        whole = writer.term(rule.text, symbols(at), numbers, _number(raw, at))
-        return _with_slope(writer, whole, numbers["g"], _number(local, at))
+    def terms() -> Iterator[Term]:
+        ones: Value = 1.0 if isinstance(node.value, float) else np.ones_like(node.value)
+        with np.errstate(all="ignore"):
+            raw, local = trace.raw_contribution(edge), trace.raw_contribution(edge, ones)
+        for at in product(*axes):
+            numbers = {"g": _at(upstream, at), "out": _at(node.value, at)}
+            for name, operand in _operands(node):
+                value = writer.graph.records[operand].value
+                numbers[name] = _at(value, cast(Cell, _own(writer, operand, at)))
+            whole = writer.term(rule.text, symbols(at), numbers, _number(raw, at))
+            yield _with_slope(writer, whole, numbers["g"], _number(local, at))
 
-    note, general = "", ()
+    note = ""
+    general: Segments = ()
     if summed:
         name = writer.notation.value(edge.target).text
         times = math.prod(len(axes[axis]) for axis in summed)
@@ -295,7 +297,7 @@ def _sent_by_cells(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
         general = _sum(list(letters.values()), body)
     count = math.prod(map(len, axes))
     value = _at(cast(Value, trace.contribution(edge)), cell)
-    return _Draft(count, map(term, product(*axes)), value, general, note)
+    return _Draft(count, terms(), value, general, note)
 
 
 def _repeated(
@@ -421,9 +423,7 @@ def _sent_by_reduction(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
     dim, keepdim = node.params.get("dim"), node.params.get("keepdim", False)
     reduced = reduced_dims(len(cell), dim)
     at = tuple(
-        0 if axis in reduced else i
-        for axis, i in enumerate(cell)
-        if keepdim or axis not in reduced
+        0 if axis in reduced else i for axis, i in enumerate(cell) if keepdim or axis not in reduced
     )
     symbol = writer.gradient(edge.source, at)
     upstream = _at(cast(Value, trace.gradients[edge.source]), at)
@@ -455,8 +455,11 @@ def _sent_by_index(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
     return _Draft(len(picked), terms, value, note=note)
 
 
-def _sent_by_move(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
-    """Operations that only move cells: the upstream cell of the new place."""
+def _sent_by_move(writer: _Writer, edge: Edge, cell: Cell, depth: int) -> _Draft:
+    """Operations that only move cells: the upstream cell of the new place.
+
+    Where the code has no name for the result, its terms in place of it.
+    """
     trace, node = writer.trace, writer.graph[edge.source]
     op = cast(type[Operation], node.op)
     size = int(np.size(node.value))
@@ -467,7 +470,17 @@ def _sent_by_move(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
     back = op.contribution_to(edge.slot).function(places, node.value, *values, **params)
     at = _cell(int(_number(back, cell)), np.shape(node.value))
     value = _at(cast(Value, trace.contribution(edge)), cell)
-    note = f"the cell stands at {_index(at)} there" if at else ""
+    name = writer.notation.value(edge.source).text
+    note = f"in {name} the cell stands at {_index(at)}" if at else ""
+    inner = trace.arrivals.get(edge.source, ())
+    if not node.name.named and inner and depth < MAX_DEPTH:
+        # Nobody looks at Wᵀ itself: what made its gradient is what made W's.
+        drafts = [_sent(writer, arriving, at, depth + 1) for arriving in inner]
+        terms = (term for draft in drafts for term in draft.terms)
+        rule = drafts[0].rule if len(drafts) == 1 else ()
+        notes = [note, *(draft.note for draft in drafts)]
+        note = "; ".join(dict.fromkeys(filter(None, notes)))
+        return _Draft(sum(draft.count for draft in drafts), terms, value, rule, note)
     return _Draft(1, (_copy(writer, edge.source, at, value),), value, note=note)
 
 
@@ -483,9 +496,7 @@ def _copy(writer: _Writer, source: int, at: Cell, value: float) -> Term:
     return Term(_one(writer.gradient(source, at)), (), value, writer.number(value))
 
 
-_MOVES: frozenset[type[Operation]] = frozenset(
-    {Transpose, Reshape, Squeeze, Unsqueeze, Cat, Stack}
-)
+_MOVES: frozenset[type[Operation]] = frozenset({Transpose, Reshape, Squeeze, Unsqueeze, Cat, Stack})
 """Operations that put cells elsewhere and change none of them."""
 
 

@@ -211,11 +211,9 @@ def _app_runner() -> Callable[..., int]:
 
 def _theme(name: str) -> str:
     """The theme that is meant: `dark` is our own backprop-dark."""
-    from textual.theme import BUILTIN_THEMES
+    from backprop_tui.tui.app import BackpropApp
 
-    from backprop_tui.tui import themes
-
-    known = [themes.DARK.name, themes.LIGHT.name, *BUILTIN_THEMES]
+    known = sorted(BackpropApp().available_themes, key=lambda known: "backprop" not in known)
     for theme in (name, f"backprop-{name}"):
         if theme in known:
             return theme

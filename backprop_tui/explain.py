@@ -5,18 +5,24 @@ Everything is made when it is looked at, for one step at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import ast
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 import numpy as np
 
 from backprop_tui.engine.broadcasting import shape_of
 from backprop_tui.engine.formula import (
+    SUPERSCRIPTS,
     Segment,
     Segments,
     Symbol,
     as_text,
+    evaluate,
+    parse,
     pretty_name,
     render,
     subscript,
@@ -75,6 +81,13 @@ def _words(text: str) -> Segments:
 MAX_NESTING = 6
 """How deep unnamed parts are written out; below that an operation's name stands for them."""
 
+MAX_PART = 60
+"""How long an unnamed part that is written out may be; an operation's name stands for longer ones.
+Without it x·x, taken again and again, would double in length every time."""
+
+DIGITS = (5, 8, 11, 14, 17)
+"""How many digits a number in a formula may have: as many as are needed to calculate along."""
+
 
 class Notation:
     """How the nodes of a graph are written: h₂ for the node, ∂y/∂h₂ for its gradient."""
@@ -101,10 +114,10 @@ class Notation:
             f"∂{above}/∂{below}", "gradient", node.ref, node.scalar, compound=False
         )
 
-    def number(self, value: Value) -> Symbol:
+    def number(self, value: Value, digits: int = DIGITS[0]) -> Symbol:
         """A value as it stands in a formula: a number, a short vector, or only its shape."""
         if isinstance(value, float):
-            text = format_number(value).replace("-", "−")
+            text = format_number(value, digits).replace("-", "−")
             # 1.2e−7 is one number: brackets as for any negative one only with a sign in front.
             return Symbol(text, "number")
         if value.ndim == 1 and value.size <= 4:
@@ -128,9 +141,12 @@ class Notation:
             return Symbol(f"{op.name}(…)", "value", node.id, scalar)
         self._depth += 1
         try:
-            return self._expression(node, scalar)
+            symbol = self._expression(node, scalar)
         finally:
             self._depth -= 1
+        if len(symbol.text) > MAX_PART:
+            return Symbol(f"{op.name}(…)", "value", node.id, scalar)
+        return symbol
 
     def _expression(self, node: Node, scalar: bool) -> Symbol:
         operand = self.value(node.operands[0])
@@ -142,7 +158,7 @@ class Notation:
                 f"{inner}[{index_text(node.params['index'])}]", "value", node.id, scalar
             )
         text = as_text(self.forward_formula(node))
-        return Symbol(text, "value", node.id, scalar, compound=not text.endswith(")"))
+        return Symbol(text, "value", node.id, scalar, compound=not _in_one_piece(text))
 
     def forward_formula(self, node: Node) -> Segments:
         """How a node's value is computed, in symbols."""
@@ -151,58 +167,164 @@ class Notation:
             names = ", ".join(self.value(i).text for i in node.operands)
             return (Segment(op.name, "function"), Segment(f"([{names}])", "plain"))
         if op is Index:
-            inner = self.value(node.operands[0])
+            inner = _bracketed(self.value(node.operands[0]))
             return (
                 Segment(inner.text, inner.role, inner.ref),
                 Segment(f"[{index_text(node.params['index'])}]", "operator"),
             )
-        return render(op.text, self._lookup(node, self.value))
+        return render(op.text, self._lookup(node, op.text, self.value))
 
     def numeric_formula(self, node: Node) -> Segments:
         """The same with numbers."""
         op = cast(type[Operation], node.op)
-
-        def value(i: int) -> Symbol:
-            return self.number(self.graph.records[i].value)
-
         if op.variadic or op is Index:
             return ()
-        return render(op.text, self._lookup(node, value))
+        value = self._numbers(node, op.text, node.value)
+        return render(op.text, self._lookup(node, op.text, value))
 
     def contribution_formula(self, edge: Edge) -> Segments:
         """What an edge sends, in symbols."""
         node = self.graph[edge.source]
         rule = cast(type[Operation], node.op).contribution_to(edge.slot)
-        return render(
-            rule.text, self._lookup(node, self.value, self.gradient(edge.source))
-        )
+        g = self.gradient(edge.source)
+        return render(rule.text, self._lookup(node, rule.text, self.value, g))
 
     def contribution_numbers(self, edge: Edge, upstream: Value) -> Segments:
         """The same with numbers."""
         node = self.graph[edge.source]
         rule = cast(type[Operation], node.op).contribution_to(edge.slot)
+        sent = self.trace.contribution(edge)
+        value = self._numbers(node, rule.text, sent, upstream)
+        return render(rule.text, self._lookup(node, rule.text, value, value(_UPSTREAM)))
+
+    def _numbers(
+        self, node: Node, text: str, result: Value | None, upstream: Value | None = None
+    ) -> Callable[[int], Symbol]:
+        """Nodes as numbers, with so many digits that the formula gives its result."""
+        variables = {
+            name: self.graph.records[i].value for name, i in _operands(node).items()
+        }
+        variables["out"] = node.value
+        if upstream is not None:
+            variables["g"] = upstream
+        digits = _digits_needed(text, variables, result)
+        by_node: dict[int, int] = {node.index: digits["out"]}
+        for name, i in _operands(node).items():
+            by_node[i] = max(by_node.get(i, DIGITS[0]), digits[name])
 
         def value(i: int) -> Symbol:
-            return self.number(self.graph.records[i].value)
+            if i == _UPSTREAM:
+                return self.number(cast(Value, upstream), digits.get("g", DIGITS[0]))
+            return self.number(self.graph.records[i].value, by_node[i])
 
-        return render(rule.text, self._lookup(node, value, self.number(upstream)))
+        return value
 
-    def _lookup(self, node: Node, value: Any, g: Symbol | None = None) -> Any:
-        op = cast(type[Operation], node.op)
-        operands = (
-            {} if op.variadic else dict(zip(op.operands, node.operands, strict=True))
-        )
+    def _lookup(
+        self, node: Node, text: str, value: Callable[[int], Symbol], g: Symbol | None = None
+    ) -> Callable[[str, str | None], Symbol]:
+        operands = _operands(node)
+        tight = _tight_names(text)
+
+        def shown(name: str, i: int) -> Symbol:
+            symbol = value(i)
+            loose = symbol.compound and _is_loose(symbol.text)
+            return _bracketed(symbol) if loose and name in tight else symbol
 
         def symbols(name: str, index: str | None) -> Symbol:
             if name in operands:
-                return cast(Symbol, value(operands[name]))
+                return shown(name, operands[name])
             if name == "g" and g is not None:
                 return g
             if name == "out":
-                return cast(Symbol, value(node.index))
+                return shown(name, node.index)
             return _parameter(name, node, self.graph.records[node.operands[0]].value)
 
         return symbols
+
+
+_UPSTREAM = -1
+"""Stands for the upstream gradient where nodes are told by their index."""
+
+
+def _operands(node: Node) -> dict[str, int]:
+    """The operands' names in the operation's formulas."""
+    op = cast(type[Operation], node.op)
+    return {} if op.variadic else dict(zip(op.operands, node.operands, strict=True))
+
+
+def _digits_needed(
+    text: str, variables: Mapping[str, Value], result: Value | None
+) -> dict[str, int]:
+    """For each variable the digits with which it must be written so that the sum works out.
+
+    1 − h² with h rounded to 0.9999 can be half of what it is, and then the line looks wrong.
+    """
+    digits = dict.fromkeys(variables, DIGITS[0])
+    if not all(isinstance(v, float) for v in (*variables.values(), result)):
+        return digits
+    numbers = {name: np.float64(value) for name, value in variables.items()}
+    for name, number in numbers.items():
+        for few in DIGITS:
+            digits[name] = few
+            rounded = np.float64(format_number(float(number), few))
+            try:
+                found = evaluate(text, {**numbers, name: rounded})
+            except NameError:  # a parameter of the operation
+                return dict.fromkeys(variables, DIGITS[0])
+            if np.isclose(found, cast(float, result), rtol=3e-4, atol=0, equal_nan=True):
+                break
+        else:
+            digits[name] = DIGITS[0]  # more digits would not help
+    return digits
+
+
+def _top(text: str) -> str:
+    """What stands outside of all brackets."""
+    depth, found = 0, []
+    for character in text:
+        depth -= character in ")]"
+        if not depth:
+            found.append(character)
+        depth += character in "(["
+    return "".join(found)
+
+
+_RAISED = "".join(chr(code) for code in SUPERSCRIPTS.values()) if SUPERSCRIPTS else ""
+
+
+def _in_one_piece(text: str) -> bool:
+    """Whether an expression needs no brackets anywhere: a name, or a call like tanh(a + b)."""
+    return not re.search(f"[ −√^{_RAISED}]", _top(text))
+
+
+def _is_loose(text: str) -> bool:
+    """Whether an expression needs brackets as a factor: a sum, or a product of arrays."""
+    top = _top(text)
+    return any(sign in top for sign in (" + ", " − ", " ⊙ ", " @ ", "Σ"))
+
+
+def _bracketed(symbol: Symbol) -> Symbol:
+    """The symbol, in brackets if it is compound."""
+    return replace(symbol, text=f"({symbol.text})", compound=False) if symbol.compound else symbol
+
+
+@lru_cache(maxsize=256)
+def _tight_names(text: str) -> frozenset[str]:
+    """The variables of a formula that are factors, powers, subtracted, and so on."""
+    found: set[str] = set()
+    for node in ast.walk(parse(text)):
+        sides: list[ast.expr] = []
+        if isinstance(node, ast.BinOp):
+            if isinstance(node.op, ast.Sub):
+                sides = [node.right]
+            elif not isinstance(node.op, ast.Add):
+                sides = [node.left, node.right]
+        elif isinstance(node, ast.UnaryOp):
+            sides = [node.operand]
+        elif isinstance(node, ast.Attribute):
+            sides = [node.value]
+        found.update(side.id for side in sides if isinstance(side, ast.Name))
+    return frozenset(found)
 
 
 def _parameter(name: str, node: Node, operand: Value) -> Symbol:
@@ -405,7 +527,8 @@ MAX_TERMS = 6
 def _collect(notation: Notation, step: Step) -> Explanation:
     gradient = notation.gradient(step.node)
     parts = step.contributions
-    values = [notation.number(value) for _, value in parts]
+    digits = _digits_of_sum([value for _, value in parts], cast(Value, step.total))
+    values = [notation.number(value, digits) for _, value in parts]
     shown = values if len(values) <= MAX_TERMS else [*values[:3], None, *values[-2:]]
     terms: list[Segment] = []
     for position, symbol in enumerate(shown):
@@ -432,18 +555,34 @@ def _collect(notation: Notation, step: Step) -> Explanation:
             ),
         ),
     ]
-    for (edge, _), symbol in zip(parts, values, strict=True):
-        source = notation.value(edge.source)
+    sources = [notation.value(edge.source) for edge, _ in parts]
+    texts = [source.text for source in sources]
+    for (edge, _), source, symbol in zip(parts, sources, values, strict=True):
+        loops = notation.graph.names[edge.source].loops
+        when = ""
+        if loops and texts.count(source.text) > 1:  # a part is called the same in every step
+            when = " at " + ", ".join(f"{name} = {value}" for name, value in loops)
         lines.append(
             Line(
                 "ledger",
-                (Segment("from ", "plain"), _symbol(source), Segment("  ", "plain"))
+                (Segment("from ", "plain"), _symbol(source), Segment(f"{when}  ", "plain"))
                 + (Segment(symbol.text, "number"),),
             )
         )
     lines.extend(_not_finite(cast(Value, step.total), "gradient"))
     title = (_symbol(notation.value(step.node)), Segment(" collects", "plain"))
     return Explanation(title, tuple(lines))
+
+
+def _digits_of_sum(parts: list[Value], total: Value) -> int:
+    """The digits with which the parts must be written so that the sum works out."""
+    if not isinstance(total, float):
+        return DIGITS[0]
+    for digits in DIGITS:
+        found = sum(float(format_number(cast(float, part), digits)) for part in parts)
+        if np.isclose(found, total, rtol=3e-4, atol=0, equal_nan=True):
+            return digits
+    return DIGITS[0]
 
 
 def _not_finite(value: Value, what: str) -> list[Line]:

@@ -33,7 +33,6 @@ from backprop_tui.values import (
     format_matrix,
     format_number,
     format_shape,
-    format_value,
     to_json,
 )
 
@@ -71,7 +70,11 @@ class Look:
         """Prose as lines of a width that reads well."""
         width = max(20, min(self.width, 88))
         return textwrap.wrap(
-            self.text(text), width, initial_indent=indent, subsequent_indent=indent
+            self.text(text),
+            width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
         )
 
 
@@ -220,7 +223,7 @@ class Findings:
             None if leaf.numeric is None else leaf.numeric.value[()],
             leaf.torch_diff or leaf.numeric_diff,
             agree,
-            f"{leaf.verdict.sign} {leaf.verdict.word}",
+            _in_words(leaf.verdict),
         )
 
     def _node_row(self, index: int) -> GradientRow:
@@ -232,7 +235,7 @@ class Findings:
             None,
             comparison.gradient_diff(index),
             {Verdict.AGREE: True, Verdict.DIFFER: False}.get(verdict),
-            f"{verdict.sign} {verdict.word}" if self.has_torch else "",
+            _in_words(verdict) if self.has_torch else "",
         )
 
     @property
@@ -255,13 +258,24 @@ class Findings:
             nodes, edges = _count(summary.nodes, "node"), _count(summary.edges, "edge")
             beside = f"{nodes} and {edges} beside torch, {beside}"
         elif not self.numeric_leaves:
-            return "There was nothing to compare with."
+            return "There is nothing to compare with."
         if summary.differing:
             return f"Not the same: {blame(self.comparison)} (compared: {beside})."
+        if summary.absent:
+            absent = _count(summary.absent, "node")
+            return f"Torch has no call for {absent}; nothing else differs: {beside}."
+        if self.unfinished:
+            return f"Not finished; nothing differs so far: {beside}."
         if not self.has_torch:
-            return f"All agree: {beside}; torch was not asked."
+            return f"All agree: {beside} (without torch)."
         furthest = format_number(summary.worst_absolute, 2)
         return f"All agree: {beside}; by hand and torch are at most {furthest} apart."
+
+
+def _in_words(verdict: Verdict) -> str:
+    # Nothing is still on its way here: what is pending has been given up.
+    word = "not finished" if verdict is Verdict.PENDING else verdict.word
+    return f"{verdict.sign} {word}"
 
 
 def _count(number: int, what: str) -> str:
@@ -337,8 +351,19 @@ def blame(comparison: Comparison) -> str:
 
 
 def _ours_and_theirs(ours: Value, theirs: Value | None) -> str:
-    by_torch = "missing" if theirs is None else format_value(theirs, width=40)
-    return f"{format_value(ours, width=40)} by hand and {by_torch} by torch"
+    """The two numbers that are furthest apart, with as many digits as it takes to see it."""
+    if theirs is None or np.shape(ours) != np.shape(theirs):
+        shape = "missing" if theirs is None else format_shape(np.shape(theirs))
+        return f"{format_shape(np.shape(ours))} by hand and {shape} by torch"
+    a, b = np.asarray(ours), np.asarray(theirs)
+    with np.errstate(all="ignore"):
+        apart = np.where(a == b, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
+    cell = np.unravel_index(int(np.argmax(apart)), a.shape)
+    digits = range(5, 18, 3)
+    pairs = [(format_number(a[cell], few), format_number(b[cell], few)) for few in digits]
+    by_hand, by_torch = next((pair for pair in pairs if pair[0] != pair[1]), pairs[-1])
+    where = f" in cell [{', '.join(map(str, cell))}]" if cell else ""
+    return f"{by_hand} by hand and {by_torch} by torch{where}"
 
 
 # ── list ──────────────────────────────────────────────────────────────────────────────────────

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from backprop_tui.engine.broadcasting import Shape, shape_of
 from backprop_tui.engine.graph import Edge
 from backprop_tui.engine.numeric import Kind, LeafDifference, NumericRun
-from backprop_tui.engine.operations import Array, Value
+from backprop_tui.engine.operations import Value
 from backprop_tui.engine.rounding import gradient_rounding, value_rounding
 from backprop_tui.engine.torch_record import TorchRun, match
 from backprop_tui.engine.trace import Trace
@@ -284,7 +284,8 @@ def compare(
         entry = int(entries[index])
         known = torch is not None and entry >= 0
         difference = None if numeric is None else numeric.leaves.get(name)
-        numeric_diff, numeric_verdict = None, Verdict.PENDING if numeric_expected else Verdict.ABSENT
+        numeric_verdict = Verdict.PENDING if numeric_expected else Verdict.ABSENT
+        numeric_diff = None
         if difference is not None:
             numeric_diff, numeric_verdict = compare_numeric(trace, index, difference)
         leaves[name] = LeafComparison(
@@ -478,16 +479,13 @@ def compare_edges(
             shape = shapes[pair[1]]
             cells = edges.values[int(ends[number]) - sizes[number] : int(ends[number])]
             same_shape = shape == shape_of(hand)
-            if same_shape and cells.size:
+            diff, agrees = Difference(0.0, 0.0), True
+            if not same_shape:
+                diff, agrees = Difference(_INF, _INF), False
+            elif cells.size:
                 one, size = np.zeros(1, np.intp), np.array([cells.size])
                 furthest, worst, within = _apart(np.ravel(hand), cells, one, size)
                 diff, agrees = Difference(float(furthest[0]), float(worst[0])), bool(within[0])
-            else:
-                diff, agrees = (
-                    (Difference(0.0, 0.0), True)
-                    if same_shape
-                    else (Difference(_INF, _INF), False)
-                )
             other: Value = cells.reshape(shape) if shape else float(cells[0])
             if not agrees and same_shape:
                 if rounding is None:

@@ -11,11 +11,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, cast
 
-from backprop_tui.engine.operations import Operation, Value
-from backprop_tui.engine.provenance import LoopValue, Place
-from backprop_tui.engine.tape import Record, Tape, Var
+from backprop_tui.engine.operations import Array, Operation, Value
+from backprop_tui.engine.provenance import LoopValue, Place, place_of
+from backprop_tui.engine.tape import RawRecord, Tape, Var
+
+
+class Record(NamedTuple):
+    """What the run wrote down about one node."""
+
+    op: type[Operation] | None
+    """None for leaves and constants."""
+
+    operands: tuple[int, ...]
+    value: Value
+    params: dict[str, Any] | None
+    place: Place | None
+    """None for leaves and constants, and if no places were kept."""
 
 
 class NodeKind(Enum):
@@ -93,13 +106,25 @@ class Graph:
     def __init__(self, tape: Tape, output: Var) -> None:
         if output.tape is not tape:
             raise ValueError("the output is not on this tape")
-        self.records: tuple[Record, ...] = tuple(tape.records)
+        self.raw: tuple[RawRecord, ...] = tuple(tape.records)
+        """The records as the tape has written them; see `records`."""
+        self.constants: tuple[int, ...] = tuple(tape.constants)
         self.leaves: dict[str, int] = dict(tape.leaves)
         self.output: int = output.index
         """The index of the node from which the backward pass starts."""
 
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """The records with names for their parts."""
+        found = []
+        for op, operands, value, params, place in self.raw:
+            if type(value) is not float:
+                cast(Array, value).flags.writeable = False
+            found.append(Record(op, operands, value, params, place_of(place)))
+        return tuple(found)
+
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.raw)
 
     def __getitem__(self, index: int) -> Node:
         record = self.records[index]
@@ -121,21 +146,21 @@ class Graph:
         )
 
     def __iter__(self) -> Iterator[Node]:
-        return (self[index] for index in range(len(self.records)))
+        return (self[index] for index in range(len(self.raw)))
 
     @cached_property
     def needs_gradient(self) -> tuple[bool, ...]:
         """Whether a node depends on any leaf; to the others no gradient is sent."""
-        leaves = set(self.leaves.values())
-        needs: list[bool] = []
-        for index, record in enumerate(self.records):
-            needs.append(index in leaves or any([needs[o] for o in record.operands]))
+        # What is computed always depends on a leaf: constants alone are never on the tape.
+        needs = [True] * len(self.raw)
+        for index in self.constants:
+            needs[index] = False
         return tuple(needs)
 
     @cached_property
     def uses(self) -> tuple[tuple[Edge, ...], ...]:
         """For each node the edges of its uses, in the order of the program."""
-        found: list[list[Edge]] = [[] for _ in self.records]
+        found: list[list[Edge]] = [[] for _ in self.raw]
         for index, record in enumerate(self.records):
             for slot, operand in enumerate(record.operands):
                 found[operand].append(Edge(index, operand, slot))
@@ -189,12 +214,15 @@ def _name_all(graph: Graph) -> tuple[NodeName, ...]:
             drafts[index] = (f"{whole}/{part}", part, False, into if named else part_of)
 
     taken: dict[str, int] = {}
+    used: set[str] = set()
     names: list[NodeName] = []
     for index, (name, base, named, part_of) in enumerate(drafts):
         loops, scope = _context(records[index].place)
-        stem = "/".join((*scope, name)) + _suffix(loops)
-        count = taken[stem] = taken.get(stem, 0) + 1
-        unique = stem if count == 1 else f"{stem}#{count}"
+        stem = unique = "/".join((*scope, name)) + _suffix(loops)
+        while unique in used:
+            taken[stem] = taken.get(stem, 1) + 1
+            unique = f"{stem}#{taken[stem]}"
+        used.add(unique)
         names.append(NodeName(unique, base, loops, scope, named, part_of))
     return tuple(names)
 

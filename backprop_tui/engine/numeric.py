@@ -92,8 +92,8 @@ def differences(
     runner = _Runner(program, leaves, sizes or {})
     found: dict[str, LeafDifference] = {}
     stopped = False
-    for name, value in leaves.items():
-        shape = np.shape(value)
+    for name, leaf in leaves.items():
+        shape = np.shape(leaf)
         columns = np.full((4, *shape), np.nan)  # value, error, left, right
         kinds = np.full(shape, Kind.UNKNOWN, dtype=np.int8)
         for cell in np.ndindex(shape):
@@ -101,9 +101,10 @@ def differences(
             if stopped:
                 break
             element = _element(runner, name, cell)
-            columns[(slice(None), *cell)] = element.value, element.error, element.left, element.right
+            columns[(slice(None), *cell)] = element.columns
             kinds[cell] = element.kind
-        found[name] = LeafDifference(columns[0], columns[1], kinds, columns[2], columns[3])
+        value, error, left, right = (np.asarray(column) for column in columns)
+        found[name] = LeafDifference(value, error, kinds, left, right)
     return NumericRun(found, runner.evaluations, not stopped)
 
 
@@ -114,6 +115,10 @@ class _Element:
     kind: Kind
     left: float = float("nan")
     right: float = float("nan")
+
+    @property
+    def columns(self) -> tuple[float, float, float, float]:
+        return self.value, self.error, self.left, self.right
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +236,11 @@ class _Estimate:
     """The error relative to the value, or to what would be small for a slope here."""
 
 
-class _Straddled(Exception):
+class _StraddledError(Exception):
     """A kink lies within the step."""
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """There is an inf or nan within the step."""
 
 
@@ -251,10 +256,10 @@ def _element(runner: _Runner, name: str, cell: tuple[int, ...]) -> _Element:
         h = steps.pop(0)
         try:
             estimate = _central(runner, name, cell, x, h)
-        except _Straddled:
+        except _StraddledError:
             straddled = True
             continue
-        except _Broken:
+        except _BrokenError:
             continue
         if best is None or estimate.relative < best.relative:
             if best is None and estimate.relative > _GOOD and estimate.noise > estimate.error / 2:
@@ -289,9 +294,9 @@ def _central(runner: _Runner, name: str, cell: tuple[int, ...], x: float, h: flo
         for where in (above, below):
             point = runner.at(name, cell, where)
             if not np.isfinite(point.output):
-                raise _Broken
+                raise _BrokenError
             if point.branches != runner.base.branches:
-                raise _Straddled
+                raise _StraddledError
             outputs.append(point.output)
         largest = max(largest, *map(abs, outputs))
         spans.append(above - below)  # what was really stepped, after rounding
@@ -333,10 +338,10 @@ def _estimate(
     noise = 4.0 * max(runner.noise, _EPS * largest) / abs(spans[1])
     error = abs(correction) + noise + 4.0 * _EPS * abs(value)
     # A slope of 0 has no size of its own: measure it by output over element.
-    natural = abs(runner.base.output) / max(abs(x), _USUAL)
+    natural = max(abs(runner.base.output), largest) / max(abs(x), _USUAL)
     size = max(abs(value), 1e-2 * natural)
     if not np.isfinite(value):
-        raise _Broken
+        raise _BrokenError
     return _Estimate(value, error, noise, error / size if size else (_INF if error else 0.0))
 
 

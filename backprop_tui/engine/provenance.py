@@ -11,12 +11,14 @@ Each instruction is examined once (`Site`) and then found by code object and off
 from __future__ import annotations
 
 import ast
+import inspect
 import linecache
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import CodeType, FrameType
+from typing import Any, cast
 
 TRANSPARENT = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>"}
 """Frames that belong to the function around them."""
@@ -54,6 +56,15 @@ class Site:
     loops: tuple[str, ...]
     """The variables of the `for` loops around it, outermost first."""
 
+    loop: tuple[int, int] | None = None
+    """Where the innermost `for` statement around it starts; None inside of a comprehension."""
+
+    part: int = 0
+    """Which statement of that loop's body it belongs to, from 0."""
+
+    steady: bool = False
+    """Whether it is computed in every turn of that loop that gets as far."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -65,6 +76,51 @@ class Place:
     """Where helper functions were called from, outermost first; empty in the main function."""
 
 
+RawPlace = Place | tuple[Site, tuple[tuple[str, LoopValue], ...], tuple[Place, ...]]
+"""A place, or what it is made from: most places are never looked at."""
+
+
+def place_of(raw: RawPlace | None) -> Place | None:
+    """The place itself."""
+    return Place(*raw) if type(raw) is tuple else cast("Place | None", raw)
+
+
+Around = tuple[tuple[tuple[str, LoopValue], ...], tuple[Place, ...]]
+"""What is around a helper function: loops of the function it is part of, and its callers."""
+
+_NOBODY: tuple[FrameType | None, Around] = (None, ((), ()))
+
+
+class _Loop:
+    """The turn that a `for` loop is in: reading its variables is dear, so it is done once a turn.
+
+    The first steady site of the loop's body reads them anew, whenever it is computed. A site that
+    comes after it in the body is computed in the same turn, so it needs not read them again.
+    """
+
+    __slots__ = ("first", "frame", "values")
+
+    def __init__(self) -> None:
+        self.frame: FrameType | None = None
+        self.first = 0
+        self.values: tuple[tuple[str, LoopValue], ...] = ()
+
+
+class _Located:
+    """A site of a locator, with the loop that it is in."""
+
+    __slots__ = ("in_main", "loop", "place", "rank", "site")
+
+    def __init__(self, site: Site, start: int, loop: _Loop | None, in_main: bool) -> None:
+        self.site = site
+        self.loop = loop
+        self.rank = site.part << 32 | start
+        """Where it stands in the loop's body."""
+        self.in_main = in_main
+        self.place = Place(site) if in_main and not site.loops else None
+        """Its place, if that is always the same."""
+
+
 class Locator:
     """Finds the place of the running instruction. One locator serves one run of a program."""
 
@@ -74,30 +130,75 @@ class Locator:
         Callers above it are not looked at. None: every frame counts as the main function.
         """
         self.main = main
-        self._plain: dict[tuple[int, int], Place] = {}
+        self._tables: dict[int, dict[int, _Located]] = {}
+        self._loops: dict[tuple[int, tuple[int, int]], _Loop] = {}
+        self._code: CodeType | None = None  # the one of the last call, and its table
+        self._table: dict[int, _Located] = {}
+        self._helper = _NOBODY
 
     def locate(self, frame: FrameType) -> Place:
-        """The place that `frame` is executing.
-
-        The common case, an instruction of the main function outside of any loop, costs one
-        dictionary look-up.
-        """
-        key = (id(frame.f_code), frame.f_lasti)
-        place = self._plain.get(key)
-        if place is not None:
-            return place
+        """The place that `frame` is executing."""
         site = site_of(frame.f_code, frame.f_lasti)
-        plain = frame.f_code is self.main or self.main is None
-        if plain and not site.loops:
-            place = self._plain[key] = Place(site)
-            return place
-        loops = _loop_values(frame, site) if site.loops else ()
-        return Place(site, loops) if plain else self._in_helper(frame, site, loops)
+        values = _loop_values(frame, site)
+        if frame.f_code is self.main or self.main is None:
+            return Place(site, values)
+        outer, callers = self._callers(frame)
+        return Place(site, (*outer, *values), callers)
 
-    def _in_helper(
-        self, frame: FrameType, site: Site, loops: tuple[tuple[str, LoopValue], ...]
-    ) -> Place:
-        """The place in a function that the main function called, directly or not."""
+    def spot(self, frame: FrameType) -> RawPlace:
+        """The same, made for speed: the tape asks it at every operation.
+
+        It keeps hold of frames until `close`.
+        """
+        code = frame.f_code
+        if code is not self._code:
+            self._code = code
+            self._table = self._tables.setdefault(id(code), {})
+        found = self._table.get(frame.f_lasti)
+        if found is None:
+            found = self._add(frame)
+        loop = found.loop
+        if loop is not None and loop.frame is frame and found.rank > loop.first:
+            if found.in_main:
+                return (found.site, loop.values, ())
+            values = loop.values
+        elif found.place is not None:
+            return found.place
+        else:
+            values = _loop_values(frame, found.site)
+            if loop is not None and found.site.steady:
+                loop.frame, loop.first, loop.values = frame, found.rank, values
+            if found.in_main:
+                return (found.site, values, ())
+        if self._helper[0] is not frame:
+            self._helper = (frame, self._callers(frame))
+        outer, callers = self._helper[1]
+        if code.co_flags & inspect.CO_GENERATOR:  # it may be called from elsewhere next
+            self._helper = _NOBODY
+        return (found.site, (*outer, *values), callers)
+
+    def close(self) -> None:
+        """Let go of the program's frames: the run is over."""
+        self._helper = _NOBODY
+        self._loops.clear()
+        self._tables.clear()
+        self._code, self._table = None, {}
+
+    def _add(self, frame: FrameType) -> _Located:
+        code, offset = frame.f_code, frame.f_lasti
+        site = site_of(code, offset)
+        loop = None
+        if site.loop is not None:
+            loop = self._loops.setdefault((id(code), site.loop), _Loop())
+        in_main = code is self.main or self.main is None
+        found = _Located(site, _instruction(code, offset), loop, in_main)
+        self._table[offset] = found
+        return found
+
+    def _callers(self, frame: FrameType) -> Around:
+        """For a helper function that the main function called, directly or not: the loops around
+        it if it is a comprehension or lambda, and the calls that led there."""
+        loops: tuple[tuple[str, LoopValue], ...] = ()
         callers: list[Place] = []
         code, caller = frame.f_code, frame.f_back
         inside = code.co_name in TRANSPARENT
@@ -112,7 +213,17 @@ class Locator:
             inside = inside and code.co_name in TRANSPARENT
         if code is not self.main:  # not under the main function at all: no callers to name
             callers = []
-        return Place(site, loops, tuple(reversed(callers)))
+        return loops, tuple(reversed(callers))
+
+
+def main_code(program: Any) -> CodeType | None:
+    """The code of what is called: a function, a method, a partial, or an object with __call__."""
+    while isinstance(program, partial):
+        program = program.func
+    code = getattr(program, "__code__", None) or getattr(
+        getattr(program, "__call__", None), "__code__", None
+    )
+    return code if isinstance(code, CodeType) else None
 
 
 def caller(depth: int) -> FrameType:
@@ -124,8 +235,8 @@ def _loop_values(frame: FrameType, site: Site) -> tuple[tuple[str, LoopValue], .
     if not site.loops:
         return ()
     variables = frame.f_locals
-    found = ((name, variables.get(name)) for name in site.loops)
-    return tuple((n, v) for n, v in found if isinstance(v, int | str))
+    found = [(name, variables.get(name)) for name in site.loops]
+    return tuple([(n, v) for n, v in found if isinstance(v, int | str)])
 
 
 _SITES: dict[tuple[int, int], Site] = {}
@@ -137,7 +248,9 @@ def site_of(code: CodeType, offset: int) -> Site:
     key = (id(code), offset)
     site = _SITES.get(key)
     if site is None:
-        _CODES[id(code)] = code
+        if id(code) not in _CODES:
+            _CODES[id(code)] = code
+            linecache.checkcache(code.co_filename)  # it may have been edited and loaded again
         site = _SITES[key] = _examine(code, offset)
     return site
 
@@ -151,18 +264,30 @@ def _examine(code: CodeType, offset: int) -> Site:
     tree = _parse(source)
     if tree is None:
         return bare
+    place = (line, column, end_line, end_column)
     name: str | None = None
     loops: list[str] = []
-    for node, parent in _enclosing(tree, (line, column, end_line, end_column), code.co_firstlineno):
+    loop: tuple[int, int] | None = None
+    part, steady = 0, False
+    own_scope = code.co_name in TRANSPARENT  # before Python 3.12 comprehensions are functions
+    for node, parent in _enclosing(tree, place):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            loops.clear()  # loops outside of the function are not its own
-        if isinstance(parent, ast.For) and node in parent.body:
+            loops, loop, steady = [], None, False  # loops outside of the function are not its own
+        elif isinstance(node, _COMPREHENSIONS):
+            if own_scope and _box(node) != place:
+                loops = []
+            if not own_scope or _box(node) != place:
+                loops.extend(n for g in node.generators for n in _names(g.target))
+            loop = None
+        elif isinstance(parent, ast.For) and node in parent.body:
             loops.extend(_names(parent.target))
-        elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
-            for generator in node.generators:
-                loops.extend(_names(generator.target))
+            loop, part = (parent.lineno, parent.col_offset), parent.body.index(node)
+            steady = isinstance(node, _SIMPLE)
+        if isinstance(node, _CONDITIONAL):
+            steady = False
         if isinstance(node, ast.stmt):
-            name = _assigned_name(node, (line, column, end_line, end_column))
+            name = _assigned_name(node, place)
+    loops = list(dict.fromkeys(reversed(loops)))[::-1]  # of two with one name the inner counts
     lines = source.splitlines()
     if len(lines) < end_line:  # the file has changed since it was loaded
         return bare
@@ -172,7 +297,30 @@ def _examine(code: CodeType, offset: int) -> Site:
         end_line,
         _characters(lines[end_line - 1], end_column),
     )
-    return Site(code.co_filename, code.co_name, span, name, _text(lines, span), tuple(loops))
+    text = _text(lines, span)
+    return Site(
+        code.co_filename, code.co_name, span, name, text, tuple(loops), loop, part, steady
+    )
+
+
+_SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
+_CONDITIONAL = (ast.IfExp, ast.BoolOp, ast.Compare, ast.Assert, *_COMPREHENSIONS)
+"""What may leave a part of itself uncomputed."""
+
+
+def _instruction(code: CodeType, offset: int) -> int:
+    """Where the instruction at an offset starts.
+
+    Once Python has specialised a call, the offset is that of the last of its inline caches.
+    """
+    while offset and code.co_code[offset] == _CACHE:
+        offset -= 2
+    return offset
+
+
+_CACHE = 0
+"""The operation code of an inline cache."""
 
 
 def _position(
@@ -188,7 +336,7 @@ def _position(
 def _parse(source: str) -> ast.Module | None:
     try:
         return ast.parse(source)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
@@ -212,24 +360,27 @@ def _contains(outer: Box, inner: Box) -> bool:
     return outer[:2] <= inner[:2] and outer[2:] >= inner[2:]
 
 
-def _enclosing(tree: ast.AST, place: Box, first_line: int) -> Iterator[tuple[ast.AST, ast.AST]]:
+def _enclosing(tree: ast.AST, place: Box) -> Iterator[tuple[ast.AST, ast.AST]]:
     """The nodes around a place with their parents, from the outside in."""
     node = tree
     while True:
-        for child in ast.iter_child_nodes(node):
+        for child in _children(node):
             box = _box(child)
-            if isinstance(child, ast.comprehension):
-                inner = [child.target, child.iter, *child.ifs]
-                if any(_contains(b, place) for b in map(_box, inner) if b is not None):
-                    node = child
-                    break
-                continue
             if box is not None and _contains(box, place):
                 yield child, node
                 node = child
                 break
         else:
             return
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    """The parts of a node; those of a part that has no position of its own stand for it."""
+    for child in ast.iter_child_nodes(node):
+        if _box(child) is None:
+            yield from _children(child)
+        else:
+            yield child
 
 
 def _names(target: ast.expr) -> list[str]:

@@ -11,14 +11,16 @@ there is something to doubt.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from backprop_tui.engine.broadcasting import shape_of, sum_to_shape
 from backprop_tui.engine.graph import Graph
-from backprop_tui.engine.operations import Operation, Value
-from backprop_tui.engine.trace import Trace, apply_rule
+from backprop_tui.engine.operations import Value
+from backprop_tui.engine.operations.base import ContributionFunction
+from backprop_tui.engine.trace import Trace
 
 UNIT = float(np.finfo(np.float64).eps)
 
@@ -55,20 +57,17 @@ def gradient_rounding(trace: Trace, value_errors: list[Any]) -> list[Any]:
             record, g = graph.records[index], trace.gradients[index]
             if g is None or record.op is None:
                 continue
-            op = cast(type[Operation], record.op)
+            op = record.op
             inputs = [g, record.value, *(graph.records[i].value for i in record.operands)]
             noise = [errors[index], value_errors[index]]
             noise += [value_errors[i] for i in record.operands]
+            params = record.params or {}
             for slot, target in enumerate(record.operands):
                 if not graph.needs_gradient[target]:
                     continue
-                rule = op.contribution_to(slot)
-                arrays: list[Any] = [_wide(v) for v in inputs]
-
-                def sent(given: list[Any], rule: Any = rule, slot: int = slot) -> Any:
-                    g, out, *values = given
-                    return apply_rule(rule, op, slot, g, out, values, record.params)  # noqa: B023
-
+                extra = {**params, "slot": slot} if op.variadic else params
+                sent = partial(_sent, op.contribution_to(slot).function, extra)
+                arrays = [_wide(v) for v in inputs]
                 exact = sent(arrays)
                 error = UNIT * np.abs(exact)
                 for position, amount in enumerate(noise):
@@ -79,6 +78,10 @@ def gradient_rounding(trace: Trace, value_errors: list[Any]) -> list[Any]:
                 shape = shape_of(graph.records[target].value)
                 errors[target] = errors[target] + np.asarray(sum_to_shape(np.asarray(error), shape))
     return errors
+
+
+def _sent(rule: ContributionFunction, params: dict[str, Any], inputs: list[Any]) -> Any:
+    return rule(*inputs, **params)
 
 
 def _wide(value: Value) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from backprop_tui.engine import xp
 from backprop_tui.engine.graph import Graph
 from backprop_tui.engine.operations import Value
+from backprop_tui.engine.provenance import main_code
 from backprop_tui.engine.tape import Tape, UnsupportedProgram, Var
 
 
@@ -30,7 +31,7 @@ def record(
     Raises UnsupportedProgram if the program does what the tape cannot record, and whatever the
     program itself raises.
     """
-    tape = Tape(getattr(program, "__code__", None), places=places)
+    tape = Tape(main_code(program), places=places)
     # The records are kept and none of them is part of a cycle: collecting garbage meanwhile
     # would only walk over ever more of them.
     collecting = gc.isenabled()
@@ -40,6 +41,7 @@ def record(
             inputs = {name: tape.leaf(name, value) for name, value in leaves.items()}
             output = program(xp, **inputs, **(sizes or {}))
     finally:
+        tape.close()
         if collecting:
             gc.enable()
     if not isinstance(output, Var):

@@ -7,10 +7,11 @@ A scalar is a Python float, everything else a float64 array that cannot be writt
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from types import CodeType
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,22 +20,17 @@ from backprop_tui.engine.operations.arithmetic import Add, Div, Mul, Neg, Pow, S
 from backprop_tui.engine.operations.functions import Abs
 from backprop_tui.engine.operations.products import Dot, MatrixMatrix, MatrixVector, VectorMatrix
 from backprop_tui.engine.operations.shapes import Index, Transpose
-from backprop_tui.engine.provenance import Locator, Place
+from backprop_tui.engine.provenance import Locator, RawPlace
+
+_getframe = sys._getframe
 
 Params = dict[str, Any]
 
+_NUMBERS = (bool, int, float, np.floating, np.integer, np.bool_)
 
-class Record(NamedTuple):
-    """One line of the tape."""
-
-    op: type[Operation] | None
-    """None for leaves and constants."""
-
-    operands: tuple[int, ...]
-    value: Value
-    params: Params | None
-    place: Place | None
-    """None for leaves and constants, and on a tape that keeps no places."""
+RawRecord = tuple[type[Operation] | None, tuple[int, ...], Value, Params | None, RawPlace | None]
+"""One line of the tape: operation, operands, value, parameters and place; a plain tuple, as these
+are made by the thousand. `Graph.records` gives them names."""
 
 
 class UnsupportedProgram(Exception):
@@ -44,34 +40,64 @@ class UnsupportedProgram(Exception):
 class Tape:
     """Collects the records of one run."""
 
-    __slots__ = ("_constants", "_locator", "leaves", "records")
+    __slots__ = ("_locator", "_numbers", "constants", "leaves", "records", "spot")
 
     def __init__(self, main: CodeType | None = None, *, places: bool = True) -> None:
         """`main` is the code of the function that is run; see `Locator`."""
-        self.records: list[Record] = []
+        self.records: list[RawRecord] = []
         self.leaves: dict[str, int] = {}
-        self._constants: dict[float, int] = {}
+        self.constants: list[int] = []
+        """The indices of the numbers and arrays that the program brought along."""
+        self._numbers: dict[object, tuple[int, float]] = {}
         self._locator = Locator(main) if places else None
+        self.spot = None if self._locator is None else self._locator.spot
+        """Finds a frame's place; None on a tape that keeps no places."""
+
+    def close(self) -> None:
+        """The run is over: let go of what served only to find places."""
+        if self._locator is not None:
+            self._locator.close()
 
     def leaf(self, name: str, value: Value) -> Var:
         """Put an input or weight on the tape. Its value is copied and frozen."""
         if type(value) is not float:
             value = _frozen(value)
         self.leaves[name] = len(self.records)
-        return self._append(Record(None, (), value, None, None))
+        self.records.append((None, (), value, None, None))
+        return _var(self, len(self.records) - 1, value)
 
-    def constant(self, value: object) -> int:
-        """The index of a constant; a number that occurs again is the same constant."""
-        if isinstance(value, bool | int | float | np.floating | np.integer | np.bool_):
+    def constant(self, value: object) -> tuple[int, Value]:
+        """The index and value of a constant; a number that occurs again is the same constant."""
+        if isinstance(value, _NUMBERS):
             number = float(value)
-            index = self._constants.get(number)
-            if index is None or number == 0.0:  # 0.0 and -0.0 are equal, but not the same
-                index = self._append(Record(None, (), number, None, None)).index
-                self._constants[number] = index
-            return index
+            # 0.0 and -0.0 are equal, but not the same.
+            key: object = number if number else ("zero", math.copysign(1.0, number))
+            known = self._numbers.get(key)
+            if known is None:
+                known = self._numbers[key] = (len(self.records), number)
+                self._append_constant(number)
+            return known
         if isinstance(value, np.ndarray | list | tuple):
-            return self._append(Record(None, (), _frozen(np.asarray(value)), None, None)).index
+            array = _frozen(np.asarray(value))
+            self._append_constant(array)
+            return len(self.records) - 1, array
         raise UnsupportedProgram(f"a {type(value).__name__} cannot be used in a calculation")
+
+    def _append_constant(self, value: Value) -> None:
+        self.constants.append(len(self.records))
+        self.records.append((None, (), value, None, None))
+
+    def operand(self, operand: object) -> tuple[int, Value]:
+        """The index and value of an operand: a value of this tape, or a constant."""
+        if type(operand) is float or type(operand) is int:
+            known = self._numbers.get(operand)
+            if known is not None:
+                return known
+        if type(operand) is not Var:
+            return self.constant(operand)
+        if operand.tape is not self:
+            raise UnsupportedProgram("a value of another run cannot be used in this one")
+        return operand.index, operand.value
 
     def record(
         self, op: type[Operation], operands: Sequence[object], params: Params | None = None
@@ -81,35 +107,24 @@ class Tape:
         Must be called by a function that the program itself calls: the frame two levels up is
         taken for the program's.
         """
-        place = None if self._locator is None else self._locator.locate(sys._getframe(2))
-        records = self.records
-        indices = tuple(
-            [self._index(o) if type(o) is Var else self.constant(o) for o in operands]  # noqa: C419
-        )
-        values = [records[i][2] for i in indices]
+        indices: list[int] = []
+        values: list[Value] = []
+        for operand in operands:
+            if type(operand) is Var and operand.tape is self:
+                index, value = operand.index, operand.value
+            else:
+                index, value = self.operand(operand)
+            indices.append(index)
+            values.append(value)
         try:
             value = op.forward(*values) if params is None else op.forward(*values, **params)
         except (ArithmeticError, ValueError):
             value = _ieee(op, values, params)
-        if type(value) is not float and type(value) is not np.ndarray:
-            value = float(value)
-        elif type(value) is np.ndarray:
-            if value.ndim == 0:
-                value = float(value)
-            else:
-                value.flags.writeable = False
-        var = Var(self, len(records), value)
-        records.append(Record(op, indices, value, params, place))
-        return var
-
-    def _index(self, var: Var) -> int:
-        if var.tape is not self:
-            raise UnsupportedProgram("a value of another run cannot be used in this one")
-        return var.index
-
-    def _append(self, record: Record) -> Var:
-        self.records.append(record)
-        return Var(self, len(self.records) - 1, record.value)
+        if type(value) is not float:
+            value = _settled(value)
+        place = None if self.spot is None else self.spot(_getframe(2))
+        self.records.append((op, tuple(indices), value, params, place))
+        return _var(self, len(self.records) - 1, value)
 
 
 def _frozen(value: Any) -> Value:
@@ -120,7 +135,12 @@ def _frozen(value: Any) -> Value:
     return array
 
 
-def _ieee(op: type[Operation], values: list[Value], params: Params | None) -> Any:
+def _settled(value: Any) -> Value:
+    """A result as it is kept: numpy's single numbers become floats."""
+    return value if type(value) is np.ndarray and value.ndim else float(value)
+
+
+def _ieee(op: type[Operation], values: Sequence[Value], params: Params | None) -> Any:
     """Where Python's own arithmetic refuses (1/0, log of −1, overflow): inf and nan, as torch."""
     arrays = [np.float64(v) if type(v) is float else v for v in values]
     with np.errstate(all="ignore"):
@@ -135,31 +155,90 @@ def tape_of(operands: Sequence[object]) -> Tape:
     raise UnsupportedProgram("an operation needs at least one value that depends on a leaf")
 
 
-def _binary(op: type[Operation]) -> tuple[Callable[[Var, object], Var], ...]:
-    """The operator method and its reflected form."""
+# The two functions below do what `Tape.record` does, for one and for two operands and without
+# its lists and calls: most operations of most programs pass here, and take half as long for it.
 
-    def method(self: Var, other: object) -> Var:
-        return self.tape.record(op, (self, other))
 
-    def reflected(self: Var, other: object) -> Var:
+def unary(op: type[Operation]) -> Callable[[Var], Var]:
+    """The function that records an operation with one operand and no parameters."""
+    forward = op.forward
+
+    def function(input: Var) -> Var:
+        if type(input) is not Var:
+            tape_of((input,))
+        tape, a = input.tape, input.value
+        try:
+            value = forward(a)
+        except (ArithmeticError, ValueError):
+            value = _ieee(op, (a,), None)
+        if type(value) is not float:
+            value = _settled(value)
+        records, spot = tape.records, tape.spot
+        place = None if spot is None else spot(_getframe(1))
+        var = Var()  # written out, as a call of __init__ takes as long as all the rest of it
+        var.tape, var.index, var.value = tape, len(records), value
+        records.append((op, (input.index,), value, None, place))
+        return var
+
+    function.__name__ = function.__qualname__ = op.name
+    function.__doc__ = op.__doc__
+    return function
+
+
+def binary(op: type[Operation]) -> Callable[[Any, Any], Var]:
+    """The function that records an operation with two operands; either may be a constant."""
+    forward = op.forward
+
+    def function(input: Any, other: Any) -> Var:
+        if type(input) is Var:
+            tape, i, a = input.tape, input.index, input.value
+        else:
+            tape = tape_of((input, other))
+            i, a = tape.constant(input)
+        if type(other) is Var and other.tape is tape:
+            j, b = other.index, other.value
+        else:
+            j, b = tape.operand(other)
+        try:
+            value = forward(a, b)
+        except (ArithmeticError, ValueError):
+            value = _ieee(op, (a, b), None)
+        if type(value) is not float:
+            value = _settled(value)
+        records, spot = tape.records, tape.spot
+        place = None if spot is None else spot(_getframe(1))
+        var = Var()
+        var.tape, var.index, var.value = tape, len(records), value
+        records.append((op, (i, j), value, None, place))
+        return var
+
+    function.__name__ = function.__qualname__ = op.name
+    function.__doc__ = op.__doc__
+    return function
+
+
+def reflected(op: type[Operation]) -> Callable[[Any, Any], Var]:
+    """The same for a number or array on the left of an operator."""
+
+    def function(self: Var, other: object) -> Var:
         return self.tape.record(op, (other, self))
 
-    return method, reflected
+    return function
 
 
 def product(a: Var | Array, b: Var | Array) -> type[Operation]:
     """The operation for a @ b, chosen by the operands' ranks."""
-    ranks = (np.ndim(_plain(a)), np.ndim(_plain(b)))
+    left, right = np.asarray(_plain(a)), np.asarray(_plain(b))
+    ranks = (left.ndim, right.ndim)
     op = _PRODUCTS.get(ranks)
     if op is None:
         raise UnsupportedProgram(
             f"@ multiplies vectors and matrices; here the operands have {ranks[0]} "
             f"and {ranks[1]} dimensions"
         )
-    inner = np.shape(_plain(a))[-1], np.shape(_plain(b))[0]
-    if inner[0] != inner[1]:
+    if left.shape[-1] != right.shape[0]:
         raise UnsupportedProgram(
-            f"@ needs matching inner sizes; here they are {inner[0]} and {inner[1]}"
+            f"@ needs matching inner sizes; here they are {left.shape[-1]} and {right.shape[0]}"
         )
     return op
 
@@ -172,13 +251,22 @@ _PRODUCTS: dict[tuple[int, int], type[Operation]] = {
 }
 
 
+def _var(tape: Tape, index: int, value: Value) -> Var:
+    var = Var()
+    var.tape, var.index, var.value = tape, index, value
+    return var
+
+
 def matrix_transposed(a: Var) -> Params:
     """The parameters for a.T; a vector stays as it is, as in torch."""
-    if a.ndim > 2:
+    if type(a.value) is not float and a.ndim > 2:
         raise UnsupportedProgram(
             f".T is for a matrix; here are {a.ndim} dimensions: use transpose(a, dim0, dim1)"
         )
-    return {"dim0": 0, "dim1": -1}
+    return _FIRST_AND_LAST
+
+
+_FIRST_AND_LAST: Params = {"dim0": 0, "dim1": -1}
 
 
 def _plain(value: Any) -> Any:
@@ -190,24 +278,20 @@ class Var:
 
     __slots__ = ("index", "tape", "value")
 
+    tape: Tape
+    index: int
+    """Its line on the tape."""
+
+    value: Value
+
     __array_ufunc__ = None  # numpy arrays on the left leave the operation to us
 
-    def __init__(self, tape: Tape, index: int, value: Value) -> None:
-        self.tape = tape
-        self.index = index
-        self.value = value
-
-    __add__, __radd__ = _binary(Add)
-    __sub__, __rsub__ = _binary(Sub)
-    __mul__, __rmul__ = _binary(Mul)
-    __truediv__, __rtruediv__ = _binary(Div)
-    __pow__, __rpow__ = _binary(Pow)
-
-    def __neg__(self) -> Var:
-        return self.tape.record(Neg, (self,))
-
-    def __abs__(self) -> Var:
-        return self.tape.record(Abs, (self,))
+    __add__, __radd__ = binary(Add), reflected(Add)
+    __sub__, __rsub__ = binary(Sub), reflected(Sub)
+    __mul__, __rmul__ = binary(Mul), reflected(Mul)
+    __truediv__, __rtruediv__ = binary(Div), reflected(Div)
+    __pow__, __rpow__ = binary(Pow), reflected(Pow)
+    __neg__, __abs__ = unary(Neg), unary(Abs)
 
     def __matmul__(self, other: Any) -> Var:
         return self.tape.record(product(self, other), (self, other))

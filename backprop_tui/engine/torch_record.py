@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from backprop_tui.engine.broadcasting import Shape
 from backprop_tui.engine.graph import Graph
 from backprop_tui.engine.operations import Value
-from backprop_tui.engine.provenance import Place, Site
+from backprop_tui.engine.provenance import Place, RawPlace, Site
 
 SiteKey = tuple[str, str, int, int, int, int]
 """File, function, and the span: line, column, end line, end column (0 where unknown)."""
@@ -140,10 +141,27 @@ def site_key(site: Site) -> SiteKey:
     return key
 
 
-def place_key(place: Place) -> PlaceKey:
+def place_key(place: RawPlace) -> PlaceKey:
     """A place without its objects: equal in another process."""
-    callers = tuple([place_key(caller) for caller in place.callers]) if place.callers else ()
-    return (_SITE_KEYS.get(id(place.site)) or site_key(place.site), place.loops, callers)
+    if type(place) is tuple:
+        site, loops, callers = place
+    else:
+        place = cast(Place, place)
+        site, loops, callers = place.site, place.loops, place.callers
+    outer = tuple([place_key(caller) for caller in callers]) if callers else ()
+    return (_SITE_KEYS.get(id(site)) or site_key(site), loops, outer)
+
+
+def place_keys(places: Iterable[RawPlace | None]) -> tuple[PlaceKey | None, ...]:
+    """The keys of many places."""
+    known = _SITE_KEYS.get
+    keys: list[PlaceKey | None] = []
+    for place in places:
+        if type(place) is tuple and not place[2]:  # by far the most
+            keys.append((known(id(place[0])) or site_key(place[0]), place[1], ()))
+        else:
+            keys.append(None if place is None else place_key(place))
+    return tuple(keys)
 
 
 def match(graph: Graph, structure: Structure) -> NDArray[np.intp]:
@@ -154,16 +172,7 @@ def match(graph: Graph, structure: Structure) -> NDArray[np.intp]:
     for name, index in graph.leaves.items():
         entries[index] = of_leaf.get(name, -1)
     nodes = [index for index, record in enumerate(records) if record.op is not None]
-    places = [records[index].place for index in nodes]
-    known = _SITE_KEYS.get
-    keys = tuple(
-        [
-            (known(id(place.site)) or site_key(place.site), place.loops, ())
-            if place is not None and not place.callers
-            else place and place_key(place)
-            for place in places
-        ]
-    )
+    keys = place_keys([records[index].place for index in nodes])
     if keys == structure.keys and None not in keys:  # the same calls in the same order: as ever
         entries[nodes] = np.arange(len(of_leaf), len(of_leaf) + len(nodes))
         return entries

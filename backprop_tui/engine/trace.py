@@ -6,7 +6,8 @@ on them, made when looked at, so that a pass over 100,000 nodes costs no more th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -17,7 +18,7 @@ import numpy as np
 from backprop_tui.engine.broadcasting import shape_of, sum_to_shape, summed_axes
 from backprop_tui.engine.graph import Edge, Graph
 from backprop_tui.engine.operations import Operation, Value
-from backprop_tui.engine.operations.base import Array, Contribution
+from backprop_tui.engine.operations.base import Array
 
 
 class StepKind(Enum):
@@ -76,9 +77,6 @@ class Step:
     operand's gradient as far as it has arrived."""
 
 
-Accumulate = Callable[[Value, Value], Value]
-
-
 class Trace:
     """A graph with its backward pass.
 
@@ -89,26 +87,43 @@ class Trace:
         self,
         graph: Graph,
         gradients: list[Value | None],
-        contributions: dict[tuple[int, int], Value],
-        order: list[tuple[int, int]],
+        sent: list[Value],
+        starts: list[int | None],
     ) -> None:
         self.graph = graph
         self.gradients: Sequence[Value | None] = gradients
         """∂output/∂node, or None where the output does not depend on the node through a path
         that carries gradients."""
-        self._contributions = contributions
-        self._order = order  # (node, slot) of the sends, in order
+        self._sent = sent  # all contributions in the order in which they were sent
+        self._starts = starts  # for each node that sends the position of its first contribution
 
     def contribution(self, edge: Edge) -> Value | None:
         """What was sent along an edge; None if nothing was."""
-        return self._contributions.get((edge.source, edge.slot))
+        start = self._starts[edge.source]
+        needs = self.graph.needs_gradient
+        if start is None or not needs[edge.target]:
+            return None
+        earlier = self.graph.raw[edge.source][1][: edge.slot]
+        return self._sent[start + sum([needs[operand] for operand in earlier])]
+
+    @cached_property
+    def order(self) -> tuple[tuple[int, int], ...]:
+        """(node, slot) of all sends, in order."""
+        needs, raw = self.graph.needs_gradient, self.graph.raw
+        return tuple(
+            (node, slot)
+            for node in range(self.graph.output, -1, -1)
+            if self._starts[node] is not None
+            for slot, operand in enumerate(raw[node][1])
+            if needs[operand]
+        )
 
     @cached_property
     def arrivals(self) -> dict[int, tuple[Edge, ...]]:
         """For each node that receives contributions, their edges in order of arrival."""
         records = self.graph.records
         found: dict[int, list[Edge]] = {}
-        for source, slot in self._order:
+        for source, slot in self.order:
             target = records[source].operands[slot]
             found.setdefault(target, []).append(Edge(source, target, slot))
         return {target: tuple(edges) for target, edges in found.items()}
@@ -124,31 +139,38 @@ class Trace:
         op = cast(type[Operation], record.op)
         values = [self.graph.records[i].value for i in record.operands]
         g = self.gradients[edge.source] if upstream is None else upstream
-        rule = op.contribution_to(edge.slot)
         with np.errstate(all="ignore"):
-            return apply_rule(rule, op, edge.slot, g, record.value, values, record.params)
+            return apply_rule(op, edge.slot, g, record.value, values, record.params)
 
 
 def apply_rule(
-    rule: Contribution,
     op: type[Operation],
     slot: int,
     g: Any,
     out: Value,
-    values: list[Value],
+    values: Sequence[Value],
     params: dict[str, Any] | None,
 ) -> Value:
     """Evaluate a contribution; where Python's arithmetic refuses, as numpy does: inf or nan."""
+    rule = op.contribution_to(slot).function
+    options = params or {}
     if op.variadic:
-        params = {**(params or {}), "slot": slot}
+        options = {**options, "slot": slot}
     try:
-        if params is None:
-            return rule.function(g, out, *values)
-        return rule.function(g, out, *values, **params)
+        return rule(g, out, *values, **options)
     except (ArithmeticError, ValueError):
         with np.errstate(all="ignore"):
             wide = [np.float64(v) if type(v) is float else v for v in (g, out, *values)]
-            return rule.function(*wide, **(params or {}))
+            return rule(*wide, **options)
+
+
+def _fitted(sent: Any, operand: Any) -> Value:
+    """A contribution in its operand's shape."""
+    if type(operand) is float:
+        return sent if type(sent) is float else float(np.sum(sent))
+    if type(sent) is np.ndarray and sent.shape == operand.shape:
+        return sent
+    return sum_to_shape(sent, operand.shape)
 
 
 def backward(graph: Graph) -> Trace:
@@ -157,44 +179,78 @@ def backward(graph: Graph) -> Trace:
     Nodes send in reverse order of computation. As every use of a node comes after it, all
     contributions have arrived when its turn comes.
     """
-    records = graph.records
-    needs = graph.needs_gradient
-    gradients: list[Value | None] = [None] * len(records)
-    contributions: dict[tuple[int, int], Value] = {}
-    order: list[tuple[int, int]] = []
-    out = records[graph.output].value
+    # As while recording, nothing here is garbage.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with np.errstate(all="ignore"):
+            return _swept(graph)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _swept(graph: Graph) -> Trace:
+    raw, needs = graph.raw, graph.needs_gradient
+    gradients: list[Value | None] = [None] * len(raw)
+    starts: list[int | None] = [None] * len(raw)
+    sent: list[Value] = []
+    functions: dict[type[Operation], list[Any]] = {}  # each operation's rules
+    out = raw[graph.output][2]
     gradients[graph.output] = 1.0 if type(out) is float else np.ones_like(out)
-    with np.errstate(all="ignore"):
-        for index in range(graph.output, -1, -1):
-            g = gradients[index]
-            op, operands, value, params, _ = records[index]
-            if g is None or op is None:
+    for index in range(graph.output, -1, -1):
+        g = gradients[index]
+        op, operands, out, params, _ = raw[index]
+        if g is None or op is None:
+            continue
+        starts[index] = len(sent)
+        rules = functions.get(op)
+        if rules is None:
+            rules = functions[op] = [c.function for c in op.contributions]
+        if params is None and len(operands) == 2:
+            # What follows in general, written out for the most common case: half the time.
+            i, j = operands
+            a, b = raw[i][2], raw[j][2]
+            if needs[i]:
+                try:
+                    part = rules[0](g, out, a, b)
+                except (ArithmeticError, ValueError):
+                    part = apply_rule(op, 0, g, out, (a, b), None)
+                if type(part) is not float or type(a) is not float:
+                    part = _fitted(part, a)
+                sent.append(part)
+                arrived = gradients[i]
+                gradients[i] = part if arrived is None else arrived + part
+            if needs[j]:
+                try:
+                    part = rules[1](g, out, a, b)
+                except (ArithmeticError, ValueError):
+                    part = apply_rule(op, 1, g, out, (a, b), None)
+                if type(part) is not float or type(b) is not float:
+                    part = _fitted(part, b)
+                sent.append(part)
+                arrived = gradients[j]
+                gradients[j] = part if arrived is None else arrived + part
+            continue
+        values = [raw[operand][2] for operand in operands]
+        for slot, target in enumerate(operands):
+            if not needs[target]:
                 continue
-            values = [records[i][2] for i in operands]
-            rules = op.contributions
-            for slot, target in enumerate(operands):
-                if not needs[target]:
-                    continue
-                if params is None and not op.variadic:
-                    try:
-                        sent = rules[slot].function(g, value, *values)
-                    except (ArithmeticError, ValueError):
-                        sent = apply_rule(rules[slot], op, slot, g, value, values, None)
+            try:
+                if params is None:
+                    part = rules[slot](g, out, *values)
                 else:
-                    rule = op.contribution_to(slot)
-                    sent = apply_rule(rule, op, slot, g, value, values, params)
-                operand = values[slot]
-                if type(operand) is float:
-                    if type(sent) is not float:
-                        sent = float(np.sum(sent))
-                elif shape_of(sent) != cast(Array, operand).shape:
-                    sent = sum_to_shape(sent, cast(Array, operand).shape)
-                contributions[index, slot] = sent
-                order.append((index, slot))
-                arrived = gradients[target]
-                # A new value each time: what was sent before must not change under anyone's eyes.
-                gradients[target] = sent if arrived is None else arrived + sent
-    return Trace(graph, gradients, contributions, order)
+                    part = apply_rule(op, slot, g, out, values, params)
+            except (ArithmeticError, ValueError):
+                part = apply_rule(op, slot, g, out, values, params)
+            operand = values[slot]
+            if type(part) is not float or type(operand) is not float:
+                part = _fitted(part, operand)
+            sent.append(part)
+            arrived = gradients[target]
+            # A new value each time: what was sent before must not change under anyone's eyes.
+            gradients[target] = part if arrived is None else arrived + part
+    return Trace(graph, gradients, sent, starts)
 
 
 class Steps(Sequence[Step]):
@@ -231,7 +287,7 @@ class Steps(Sequence[Step]):
         missing = {target: len(edges) for target, edges in arrivals.items()}
         plan.append((StepKind.SEED, graph.output, 0))
         turns.append(len(plan) - 1)
-        order = self._trace._order
+        order = self._trace.order
         start = 0
         while start < len(order):
             source = order[start][0]

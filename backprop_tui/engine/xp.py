@@ -15,73 +15,26 @@ import numpy as np
 from backprop_tui.engine.operations import functions, reductions, shapes
 from backprop_tui.engine.operations.arithmetic import Add, Div, Mul, Neg, Pow, Sub
 from backprop_tui.engine.operations.reductions import Dim
-from backprop_tui.engine.tape import UnsupportedProgram, Var, matrix_transposed, product, tape_of
+from backprop_tui.engine.tape import (
+    UnsupportedProgram,
+    Var,
+    binary,
+    matrix_transposed,
+    product,
+    tape_of,
+    unary,
+)
 
 Shape = tuple[int, ...] | list[int]
 
 
-def add(input: object, other: object) -> Var:
-    return tape_of((input, other)).record(Add, (input, other))
-
-
-def sub(input: object, other: object) -> Var:
-    return tape_of((input, other)).record(Sub, (input, other))
-
-
-def mul(input: object, other: object) -> Var:
-    return tape_of((input, other)).record(Mul, (input, other))
-
-
-def div(input: object, other: object) -> Var:
-    return tape_of((input, other)).record(Div, (input, other))
-
-
-def neg(input: Var) -> Var:
-    return input.tape.record(Neg, (input,))
-
-
-def pow(input: object, exponent: object) -> Var:
-    return tape_of((input, exponent)).record(Pow, (input, exponent))
-
-
-def exp(input: Var) -> Var:
-    return input.tape.record(functions.Exp, (input,))
-
-
-def log(input: Var) -> Var:
-    return input.tape.record(functions.Log, (input,))
-
-
-def sqrt(input: Var) -> Var:
-    return input.tape.record(functions.Sqrt, (input,))
-
-
-def sin(input: Var) -> Var:
-    return input.tape.record(functions.Sin, (input,))
-
-
-def cos(input: Var) -> Var:
-    return input.tape.record(functions.Cos, (input,))
-
-
-def tanh(input: Var) -> Var:
-    return input.tape.record(functions.Tanh, (input,))
-
-
-def sigmoid(input: Var) -> Var:
-    return input.tape.record(functions.Sigmoid, (input,))
-
-
-def relu(input: Var) -> Var:
-    return input.tape.record(functions.Relu, (input,))
-
-
-def abs(input: Var) -> Var:
-    return input.tape.record(functions.Abs, (input,))
-
-
-def maximum(input: object, other: object) -> Var:
-    return tape_of((input, other)).record(functions.Maximum, (input, other))
+add, sub, mul, div = binary(Add), binary(Sub), binary(Mul), binary(Div)
+pow, maximum = binary(Pow), binary(functions.Maximum)
+neg, abs = unary(Neg), unary(functions.Abs)
+exp, log, sqrt = unary(functions.Exp), unary(functions.Log), unary(functions.Sqrt)
+sin, cos = unary(functions.Sin), unary(functions.Cos)
+tanh, sigmoid = unary(functions.Tanh), unary(functions.Sigmoid)
+relu = unary(functions.Relu)
 
 
 def _reduced(dim: Any, keepdim: bool) -> dict[str, Any] | None:
@@ -160,12 +113,12 @@ def stack(tensors: Any, dim: int = 0) -> Var:
 
 def _install_methods() -> None:
     """Let `x.tanh()` be the same as `xp.tanh(x)`, as in torch."""
-    for function in (
-        exp, log, sqrt, sin, cos, tanh, sigmoid, relu, abs, sum, mean,
-        matmul, dot, mv, mm, transpose, t, squeeze, unsqueeze, maximum, pow,
-        add, sub, mul, div, neg,
+    for name in (
+        "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "relu", "abs", "sum", "mean",
+        "matmul", "dot", "mv", "mm", "transpose", "t", "squeeze", "unsqueeze", "maximum", "pow",
+        "add", "sub", "mul", "div", "neg",
     ):  # fmt: skip
-        setattr(Var, function.__name__, function)
+        setattr(Var, name, globals()[name])
 
     def reshape_method(self: Var, *shape: Any) -> Var:
         sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape

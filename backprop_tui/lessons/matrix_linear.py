@@ -5,10 +5,10 @@ from typing import Any
 from backprop_tui.lessons.base import Equation, Leaf, Lesson
 
 
-def program(xp: Any, X: Any, W: Any, B: Any) -> Any:  # noqa: N803 (matrices are capital)
-    Q = X @ W  # noqa: N806
-    Z = Q + B  # noqa: N806
-    O = xp.sum(Z)  # noqa: E741, N806 (the notebook's name)
+def program(xp: Any, X: Any, W: Any, B: Any) -> Any:
+    Q = X @ W
+    Z = Q + B
+    O = xp.sum(Z)
     return O
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from backprop_tui.lessons.base import Equation, Leaf, Lesson, Size
 
 
-def program(xp: Any, h0: Any, w_h: Any, *, T: int) -> Any:  # noqa: N803
+def program(xp: Any, h0: Any, w_h: Any, *, T: int) -> Any:
     h = h0
     for t in range(1, T + 1):
         h = w_h * h

@@ -10,17 +10,17 @@ def program(
     x: Any,
     y: Any,
     h0: Any,
-    W_x: Any,  # noqa: N803 (matrices are capital)
+    W_x: Any,
     b_x: Any,
-    W_h: Any,  # noqa: N803
+    W_h: Any,
     b_h: Any,
-    W_y: Any,  # noqa: N803
+    W_y: Any,
     b_y: Any,
     *,
-    T: int,  # noqa: N803
+    T: int,
     hidden: int,
 ) -> Any:
-    h, J = h0, 0.0  # noqa: N806
+    h, J = h0, 0.0
     for t in range(1, T + 1):
         x_t = x[t - 1]
         z_x = x_t @ W_x.T + b_x
@@ -30,8 +30,8 @@ def program(
         y_hat = h @ W_y.T + b_y
         y_t = y[t - 1]
         diff = y_t - y_hat
-        J = J + diff**2  # noqa: N806
-    L = xp.sum(J)  # noqa: N806
+        J = J + diff**2
+    L = xp.sum(J)
     return L
 
 

@@ -1,6 +1,10 @@
 """The app's side of the reference process: asks, listens, and starts it again when it dies.
 
 Needs a running asyncio loop and knows nothing of the screen. Nothing here imports torch.
+
+The pipes are served by two threads, so that nothing that goes wrong at the other end (a stopped
+process, a full pipe) can hold up the loop, and nothing here depends on how the loop comes to its
+end.
 """
 
 from __future__ import annotations
@@ -8,15 +12,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import subprocess
 import sys
+import threading
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from backprop_tui.engine.operations import Value
 from backprop_tui.reference.protocol import (
-    HEADER,
     Failed,
     GaveUp,
     Message,
@@ -24,8 +29,7 @@ from backprop_tui.reference.protocol import (
     Request,
     Restarting,
     TorchReply,
-    from_bytes,
-    length_of,
+    read_message,
     to_bytes,
 )
 
@@ -36,9 +40,7 @@ _BOOT = (
 """Appended, so that it never comes before the standard library; and `-P` keeps the current folder
 out, where a learner may have a `random.py` or a `torch.py`."""
 
-_ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-}
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 def worker_command() -> list[str]:
@@ -64,7 +66,7 @@ class ReferenceClient:
     """Seconds before the second try; doubled for each further one. The first comes at once."""
 
     PATIENCE = 0.5
-    """How many seconds `close` waits at each of its steps: ask, terminate, kill."""
+    """How many seconds `close` waits after each of its steps: ask, terminate, kill."""
 
     def __init__(
         self,
@@ -77,8 +79,10 @@ class ReferenceClient:
         self._on_message = on_message
         self._command = list(command) if command is not None else worker_command()
         self._environment = dict(environment or {})
-        self._process: Process | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._changed = threading.Condition()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._keeper: threading.Thread | None = None
+        self._guard: asyncio.Task[None] | None = None
         self._newest: Request | None = None
         self._count = 0
         self._closed = False
@@ -93,9 +97,10 @@ class ReferenceClient:
 
     async def start(self) -> None:
         """Start the process and keep it alive. Returns as soon as that is under way."""
-        if self._keeper is None and not self._closed:
-            self._keeper = asyncio.create_task(self._keep_alive())
+        if self._guard is None and not self._closed:
+            self._guard = asyncio.create_task(self._kill_at_the_end())
             await asyncio.sleep(0)
+            self._begin()
 
     def request(
         self,
@@ -112,109 +117,144 @@ class ReferenceClient:
         Every earlier request becomes stale: its answers are not handed on. May be called before
         `start`, and while the process is down: it is sent when there is one.
         """
-        self._count += 1
-        self._newest = Request(
-            self._count, lesson, dict(leaves), dict(sizes), torch, numeric, edges
-        )
-        self._send_newest()
+        with self._changed:
+            self._count += 1
+            self._newest = Request(
+                self._count, lesson, dict(leaves), dict(sizes), torch, numeric, edges
+            )
+            self._changed.notify_all()
         return self._count
 
     def restart(self) -> None:
         """Try again after `GaveUp`; needs the running loop."""
         if self.gave_up is not None and not self._closed:
             self.gave_up = None
-            self._keeper = asyncio.create_task(self._keep_alive())
+            self._begin()
 
     async def close(self) -> None:
         """End the process: asked first, then made to. Takes at most a second or two."""
-        self._closed = True
-        keeper, process = self._keeper, self._process
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        keeper = self._keeper
         try:
-            if process is not None and process.returncode is None:
-                if process.stdin is not None:
-                    process.stdin.close()
-                for urge in (process.terminate, process.kill, lambda: None):
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(process.wait(), self.PATIENCE)
+            if keeper is not None:
+                for urge in (subprocess.Popen.terminate, subprocess.Popen.kill, None):
+                    until = time.monotonic() + self.PATIENCE
+                    while keeper.is_alive() and time.monotonic() < until:
+                        await asyncio.sleep(0.005)
+                    if not keeper.is_alive():
                         break
-                    with contextlib.suppress(ProcessLookupError):
-                        urge()
+                    if urge is not None and self._process is not None:
+                        urge(self._process)
         finally:
             self.kill()
-            if keeper is not None:
-                keeper.cancel()
-        if keeper is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await keeper
+            if self._guard is not None:
+                self._guard.cancel()
 
     def kill(self) -> None:
         """End the process without waiting: for when the event loop is going, or gone."""
-        self._closed = True
-        process = self._process
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, RuntimeError, OSError):
-                process.kill()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._process is not None:
+            self._process.kill()
 
-    async def _keep_alive(self) -> None:
+    async def _kill_at_the_end(self) -> None:
+        """A task that does nothing until the loop is closed under us."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.kill()
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._keeper = threading.Thread(target=self._keep_alive, args=(loop,), daemon=True)
+        self._keeper.start()
+
+    # From here on in the keeper's thread, but for `_deliver`.
+
+    def _keep_alive(self, loop: asyncio.AbstractEventLoop) -> None:
         quick = 0
         while not self._closed:
             begun = time.monotonic()
-            reason = await self._one_life()
-            if self._closed:
-                return
+            reason = self._one_life(loop)
             quick = quick + 1 if time.monotonic() - begun < self.QUICK else 1
             if quick >= self.TRIES:
-                self.gave_up = f"{reason}, {quick} times in a row"
-                self._on_message(GaveUp(self.gave_up))
+                self._hand_on(loop, GaveUp(f"{reason}, {quick} times in a row"))
                 return
-            self._on_message(Restarting(reason))
-            if quick > 1:
-                await asyncio.sleep(self.BACKOFF * 2 ** (quick - 2))
+            self._hand_on(loop, Restarting(reason))
+            with self._changed:
+                pause = self.BACKOFF * 2 ** (quick - 2) if quick > 1 else 0.0
+                self._changed.wait_for(lambda: self._closed, pause)
 
-    async def _one_life(self) -> str:
+    def _one_life(self, loop: asyncio.AbstractEventLoop) -> str:
         """Start the process and hand on what it says until it ends; returns why it did."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=DEVNULL,
+            process = subprocess.Popen(
+                self._command,
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
                 start_new_session=True,
                 env={**_ONE_THREAD, **os.environ, **self._environment},
             )
         except OSError as error:
             return f"the reference process cannot be started ({error.strerror or error})"
         self._process = process
-        try:
-            self._send_newest()
-            await self._listen(process)
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-        code = await process.wait()
+        if self._closed:  # meanwhile
+            process.kill()
+        writer = threading.Thread(target=self._write, args=(process,), daemon=True)
+        writer.start()
+        with process.stdout:  # type: ignore[union-attr]
+            try:
+                while (message := read_message(cast(BinaryIO, process.stdout))) is not None:
+                    self._hand_on(loop, cast(Message, message))
+            except Exception:  # what it sent is no message: it is of no use any more
+                process.kill()
+        if not self._closed:
+            process.kill()
+        code = process.wait()
+        with self._changed:
+            self._changed.notify_all()
+        writer.join()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return f"the reference process ended ({how})"
 
-    async def _listen(self, process: Process) -> None:
-        assert process.stdout is not None
-        while True:
-            try:
-                header = await process.stdout.readexactly(HEADER)
-                body = await process.stdout.readexactly(length_of(header))
-            except (asyncio.IncompleteReadError, ConnectionError):
-                return
-            message = from_bytes(body)
-            if isinstance(message, TorchReply | NumericReply | Failed):
-                if self._newest is None or message.id != self._newest.id:
-                    continue  # an answer to what nobody asks any more
-            if not self._closed:
-                self._on_message(message)  # type: ignore[arg-type]
+    def _write(self, process: subprocess.Popen[bytes]) -> None:
+        """Send the newest request whenever there is a newer one. In a thread of its own."""
+        sent: Request | None = None
 
-    def _send_newest(self) -> None:
-        process = self._process
-        if self._newest is None or process is None or process.stdin is None:
+        def due() -> bool:
+            return self._closed or process.returncode is not None or self._newest is not sent
+
+        with process.stdin:  # type: ignore[union-attr]
+            while True:
+                with self._changed:
+                    self._changed.wait_for(due)
+                    if self._closed or process.returncode is not None:
+                        return
+                    sent = cast(Request, self._newest)
+                data = memoryview(to_bytes(sent))
+                try:
+                    while data:
+                        data = data[process.stdin.write(data) :]  # type: ignore[union-attr]
+                except OSError:
+                    return
+
+    def _hand_on(self, loop: asyncio.AbstractEventLoop, message: Message) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            loop.call_soon_threadsafe(self._deliver, message)
+
+    def _deliver(self, message: Message) -> None:
+        """In the loop: the newest request is known for sure here."""
+        if self._closed:
             return
-        if process.returncode is None and not process.stdin.is_closing():
-            with contextlib.suppress(ConnectionError, RuntimeError):
-                process.stdin.write(to_bytes(self._newest))
+        if isinstance(message, GaveUp):
+            self.gave_up = message.reason
+        if isinstance(message, TorchReply | NumericReply | Failed) and (
+            self._newest is None or message.id != self._newest.id
+        ):
+            return  # it answers what nobody asks any more
+        self._on_message(message)

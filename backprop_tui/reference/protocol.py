@@ -9,7 +9,7 @@ import pickle
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from backprop_tui.engine.numeric import NumericRun
 from backprop_tui.engine.operations import Value
@@ -109,8 +109,6 @@ Message = Reply | Restarting | GaveUp
 """What the client hands on."""
 
 _LENGTH = struct.Struct(">Q")
-HEADER = _LENGTH.size
-"""How many bytes tell the length of what follows."""
 
 
 def to_bytes(message: Request | Reply) -> bytes:
@@ -119,24 +117,25 @@ def to_bytes(message: Request | Reply) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def length_of(header: bytes) -> int:
-    """The length of the message behind a header."""
-    return int(_LENGTH.unpack(header)[0])
-
-
-def from_bytes(body: bytes) -> object:
-    """The message, without its header."""
-    return pickle.loads(body)
-
-
 def read_message(stream: BinaryIO) -> object | None:
     """The next message of a stream; None at its end."""
-    header = stream.read(HEADER)
-    if len(header) < HEADER:
+    header = _read(stream, _LENGTH.size)
+    if header is None:
         return None
-    length = length_of(header)
-    body = stream.read(length)
-    return from_bytes(body) if len(body) == length else None
+    body = _read(stream, _LENGTH.unpack(header)[0])
+    return None if body is None else cast(object, pickle.loads(body))
+
+
+def _read(stream: BinaryIO, length: int) -> bytes | None:
+    """Exactly so many bytes, of a stream that may give fewer at a time; None at its end."""
+    parts: list[bytes] = []
+    while length:
+        part = stream.read(length)
+        if not part:
+            return None
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:

@@ -23,17 +23,10 @@ from numpy.typing import NDArray
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
-from backprop_tui.engine.operations import Value
 from backprop_tui.engine.broadcasting import Shape
-from backprop_tui.engine.provenance import Locator, site_of
-from backprop_tui.engine.torch_record import (
-    PlaceKey,
-    Structure,
-    TorchEdges,
-    TorchRun,
-    place_key,
-    site_key,
-)
+from backprop_tui.engine.operations import Value
+from backprop_tui.engine.provenance import Locator, RawPlace, main_code
+from backprop_tui.engine.torch_record import Structure, TorchEdges, TorchRun, place_keys
 
 VERSION = str(torch.__version__)
 
@@ -63,9 +56,10 @@ def run_torch(
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
             inputs = {name: _leaf(value) for name, value in leaves.items()}
-            recorder = _Recorder(getattr(program, "__code__", None))
+            recorder = _Recorder(main_code(program))
             with recorder:
                 output = program(torch, **inputs, **(sizes or {}))
+            recorder.close()
             if not isinstance(output, torch.Tensor):
                 raise TorchProgramError(
                     f"the program must return a tensor, not {type(output).__name__}"
@@ -103,16 +97,17 @@ class _Call(IntEnum):
     IN_PLACE = 1
     """It changes its first argument."""
     ROWS = 2
-    """It goes through a tensor row by row."""
+    """It may be what `for row in tensor` does."""
 
+
+_PLAIN = _Call.PLAIN
+_ITER = torch.Tensor.__iter__.__code__
 
 _IN_PLACE_OPERATORS = {
-    f"__{name}__"
-    for name in (
-        "setitem iadd isub imul idiv itruediv ifloordiv imod ipow imatmul iand ior ixor "
-        "ilshift irshift"
-    ).split()
-}
+    "__setitem__", "__iadd__", "__isub__", "__imul__", "__idiv__", "__itruediv__",
+    "__ifloordiv__", "__imod__", "__ipow__", "__imatmul__", "__iand__", "__ior__", "__ixor__",
+    "__ilshift__", "__irshift__",
+}  # fmt: skip
 
 _CALLS: dict[Any, _Call] = {}
 
@@ -120,15 +115,12 @@ _CALLS: dict[Any, _Call] = {}
 def _examine(function: Any) -> _Call:
     name = getattr(function, "__name__", "")
     call = _Call.PLAIN
-    if function is torch.Tensor.__iter__:
+    if function is torch.Tensor.unbind:
         call = _Call.ROWS
     elif name in _IN_PLACE_OPERATORS or (name.endswith("_") and not name.endswith("__")):
         call = _Call.IN_PLACE
     _CALLS[function] = call
     return call
-
-
-_LOOPS: dict[tuple[str, int], tuple[tuple[str, int], ...]] = {}  # one object for equal loops
 
 
 class _Recorder(TorchFunctionMode):
@@ -141,9 +133,8 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self._main = main
         self._locator = Locator(main)
-        self._sites: dict[int, tuple[PlaceKey, str | None] | None] = {}
         self.results: list[torch.Tensor] = []
-        self.keys: list[PlaceKey | None] = []
+        self.places: list[RawPlace | None] = []
         self.grad_edges: dict[int, GradientEdge] = {}
         """For results that have been changed in place since: where their gradient flows."""
         self._settled = 0
@@ -154,10 +145,11 @@ class _Recorder(TorchFunctionMode):
         call = _CALLS.get(func)
         if call is None:
             call = _examine(func)
-        if call:
-            if call is _Call.ROWS:
+        if call is not _PLAIN:
+            if call is _Call.IN_PLACE:
+                self._settle()
+            elif sys._getframe(1).f_code is _ITER:
                 return self._rows(args[0])
-            self._settle()
         result = func(*args, **kwargs) if kwargs else func(*args)
         if (
             result.dtype is _FLOAT64
@@ -165,44 +157,25 @@ class _Recorder(TorchFunctionMode):
             else isinstance(result, _TENSOR) and result.is_floating_point()
         ):
             self.results.append(result)
-            self.keys.append(self._key(sys._getframe(1)))
+            self.places.append(self._place(sys._getframe(1)))
         return result
 
-    def _key(self, frame: FrameType) -> PlaceKey | None:
-        """Where the program is. Outside of helpers this is `place_key(locate(frame))`, shorter."""
-        main = self._main
-        code = frame.f_code
-        while code is not main and _is_inside(code):
+    def _place(self, frame: FrameType) -> RawPlace | None:
+        """Where the program is: past torch's frames and ours."""
+        while frame.f_code is not self._main and _is_inside(frame.f_code):
             if frame.f_back is None:
                 return None
             frame = frame.f_back
-            code = frame.f_code
-        if code is not main:
-            return place_key(self._locator.locate(frame))
-        offset = frame.f_lasti
-        known = self._sites.get(offset, False)
-        if known is False:
-            site = site_of(code, offset)
-            plain: PlaceKey = (site_key(site), (), ())
-            one_loop = len(site.loops) == 1
-            known = (plain, site.loops[0] if one_loop else None)
-            known = self._sites[offset] = known if one_loop or not site.loops else None
-        if known is not None:
-            key, loop = known
-            if loop is None:
-                return key
-            count = frame.f_locals.get(loop)
-            if type(count) is int:
-                loops = _LOOPS.get((loop, count))
-                if loops is None:
-                    loops = _LOOPS[loop, count] = ((loop, count),)
-                return (key[0], loops, ())
-        return place_key(self._locator.locate(frame))
+        return self._locator.locate(frame)
 
     def _rows(self, tensor: torch.Tensor) -> Iterator[torch.Tensor]:
         """`for row in tensor`: each row when its turn comes, as the tape does it."""
         for index in range(len(tensor)):
-            yield self.__torch_function__(torch.Tensor.__getitem__, (), (tensor, index))
+            yield tensor[index]
+
+    def close(self) -> None:
+        """Let go of the program's frames: the run is over."""
+        self._locator.close()
 
     def _settle(self) -> None:
         """Before a change in place: what is there now is copied, as is the way to its gradient."""
@@ -235,7 +208,9 @@ def _finish(
     else:
         gradients = (None,) * len(wanted)
     structure = Structure(
-        tuple(inputs), tuple(recorder.keys), tuple([tuple(tensor.shape) for tensor in entries])
+        tuple(inputs),
+        place_keys(recorder.places),
+        tuple([tuple(tensor.shape) for tensor in entries]),
     )
     given = np.ones(len(entries), dtype=np.bool_)
     if len(wanted) < len(entries) or any([g is None for g in gradients]):  # noqa: C419
@@ -243,9 +218,8 @@ def _finish(
         given = np.array([found.get(entry) is not None for entry in range(len(entries))])
         with torch.no_grad():
             filled = [found.get(entry) for entry in range(len(entries))]
-            gradients = tuple(
-                [torch.zeros_like(t) if g is None else g for t, g in zip(entries, filled, strict=True)]
-            )
+            pairs = zip(entries, filled, strict=True)
+            gradients = tuple([torch.zeros_like(t) if g is None else g for t, g in pairs])
     with torch.no_grad():
         values = _flat(entries, structure.groups)
         slopes = _flat(gradients, structure.groups)
@@ -328,6 +302,5 @@ class _EdgeHooks:
                 values.append(part)
         self._sent.clear()  # breaks the cycle of node, hook and us
         cells = [part.reshape(-1) for part in values] or [torch.zeros(0, dtype=_FLOAT64)]
-        return TorchEdges(
-            np.array(sources, np.intp), np.array(targets, np.intp), torch.cat(cells).double().numpy()
-        )
+        flat = torch.cat(cells).double().numpy()
+        return TorchEdges(np.array(sources, np.intp), np.array(targets, np.intp), flat)

@@ -135,9 +135,7 @@ class Worker:
         """Whether to stop. Torch's answer doesn't wait for the end of long finite differences."""
         with self._changed:
             torch_waits = (
-                "torch" in self._todo
-                and self._torch is not None
-                and not self._is_stale(request)
+                "torch" in self._todo and self._torch is not None and not self._is_stale(request)
             )
             if torch_waits:
                 self._todo.remove("torch")

@@ -35,7 +35,8 @@ class BackpropApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, id="app.quit", tooltip="Leave the program"),
+        Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, id="app.quit",
+                tooltip="Leave the program"),
         Binding("ctrl+t", "toggle_theme", "Light or dark", show=False, id="app.theme",
                 tooltip="Switch between the light and the dark theme"),
         Binding("ctrl+p", "command_palette", "Commands", show=False, id="app.commands",
@@ -74,9 +75,13 @@ class BackpropApp(App[None]):
         else:
             self.push_screen(HomeScreen(self.state.last_lesson))
         self.theme_changed_signal.subscribe(self, lambda theme: self.remember(theme=theme.name))
+        self.call_after_refresh(self._after_first_paint)
+
+    async def _after_first_paint(self) -> None:
+        """What need not hold up the first paint."""
         if self._problem:
             self.notify(self._problem, severity="warning", timeout=10)
-        self.call_after_refresh(self.start_reference)
+        await self.start_reference()
 
     def _end_on_signals(self) -> None:
         """End properly, with the terminal restored, when told to from outside."""

@@ -92,7 +92,7 @@ class _Table(dict[int, str]):
 
 def _entries() -> dict[int, str]:
     # Joints and corners first: ╭ ┬ ┼ ┏ ╬ …
-    entries = {code: "+" for code in range(0x2500, 0x2580)}
+    entries = dict.fromkeys(range(9472, 9600), "+")
     for characters, stand_ins in _SAME:
         if len(stand_ins) == 1:
             stand_ins *= len(characters)

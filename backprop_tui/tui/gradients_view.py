@@ -17,7 +17,6 @@ from backprop_tui.tui.graph_model import number_text
 from backprop_tui.tui.painted import Painted, Piece, Pieces
 from backprop_tui.values import format_number, format_shape
 
-
 HEADER_LINES = 1
 COLUMNS = ("by hand", "torch", "numeric")
 MARKER_WIDTH = 2

@@ -180,8 +180,6 @@ def number_text(value: Value, width: int = NUMBER_WIDTH) -> str:
     """A value in a few cells: a number, or an array's shape and as many of its cells as fit."""
     if not isinstance(value, float):
         return format_value(value, width=width)
-    for digits in (5, 4, 3, 2, 1):
-        text = format_number(value, digits)
-        if len(text) <= width:
-            break
-    return text[:width]
+    texts = (format_number(value, digits) for digits in (5, 4, 3, 2))
+    shortest = format_number(value, 1)[:width]
+    return next((text for text in texts if len(text) <= width), shortest)

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 
+from backprop_tui.engine.graph import Graph
 from backprop_tui.engine.trace import StepKind
 from backprop_tui.explain import Notation
 from backprop_tui.session import GradientState, NodeState, Session
@@ -99,6 +100,7 @@ class GraphView(Painted):
         """The node chosen by key, for inspecting and following."""
         self._session: Session | None = None
         self._model: GraphModel | None = None
+        self._graph_shown: Graph | None = None
         self._rows: dict[int, list[tuple[int, str]]] = {}
         self._lit = NOTHING_LIT
         self._lit_cells: dict[int, dict[int, str]] = {}
@@ -108,13 +110,12 @@ class GraphView(Painted):
 
     def show_session(self, session: Session) -> None:
         """Show a session's graph; lays out anew only if the graph itself is another one."""
-        before = self._session.trace.graph if self._session is not None else None
-        graph = session.trace.graph
+        before, graph = self._graph_shown, session.trace.graph
         same = (
             self._session is session
             and self._model is not None
             and before is not None
-            and _structure(self._graph_shown) == _structure(graph)
+            and _structure(before) == _structure(graph)
         )
         self._session = session
         self._graph_shown = graph
@@ -295,7 +296,7 @@ class GraphView(Painted):
                 Piece(f"{name:^{inside}}"[:inside], self._name_role(box, state) + chosen, ref),
                 Piece(brackets[1], role, ref),
             )
-        top_left, across, top_right, side, bottom_left, bottom_right = border
+        top_left, across, top_right, side, bottom_left, bottom_right = tuple(border)
         inside = place.width - 2
         if row == 0:
             return self._box_top(box, state, role + chosen, inside, (top_left, across, top_right))
@@ -318,7 +319,7 @@ class GraphView(Painted):
         left, across, right = corners
         label = f" {box.operation}" if box.operation else ""
         rest = inside - len(box.name) - len(label) - 2
-        plain_role = role.split()[0]
+        plain_role = role.split(maxsplit=1)[0]
         return (
             Piece(left, plain_role),
             Piece(" "),
@@ -343,7 +344,7 @@ class GraphView(Painted):
         return kind, "operator" if state.computed else "muted"
 
     def _awaited(self, state: NodeState) -> str:
-        if state.expected > 1 and 0 < state.arrived:
+        if state.expected > 1 and state.arrived > 0:
             return f"{state.arrived} of {state.expected}"
         return ""
 
@@ -366,10 +367,9 @@ class GraphView(Painted):
     def _region_of(self, nodes: frozenset[int]) -> Region | None:
         assert self._model is not None
         regions = [
-            Region(place.x + MARGIN, place.y, place.width, place.height)
+            _region(self._model.drawing.places[box])
             for node in nodes
             for box in self._model.boxes_of.get(node, ())
-            if (place := self._model.drawing.places[box])
         ]
         if not regions:
             return None
@@ -379,15 +379,14 @@ class GraphView(Painted):
         """The boxes of the step; of a leaf drawn several times, those at the lit wires."""
         if self._model is None:
             return None
-        places = []
+        places: list[Place] = []
+        drawn = self._model.drawing.places
         for node in self._lit.nodes:
-            boxes = self._model.boxes_of.get(node, ())
-            places.extend(self._model.drawing.places[box] for box in boxes[:1])
-        for link in self._lit.links:
-            places.append(self._model.drawing.places[self._model.targets[link]])
+            places.extend(drawn[box] for box in self._model.boxes_of.get(node, ())[:1])
+        places.extend(drawn[self._model.targets[link]] for link in self._lit.links)
         if not places:
             return None
-        return Region.from_union([Region(p.x + MARGIN, p.y, p.width, p.height) for p in places])
+        return Region.from_union([_region(place) for place in places])
 
     def keep_in_view(self) -> None:
         """Scroll just as far as needed to see where the step happens."""
@@ -506,16 +505,18 @@ class GraphView(Painted):
         return "\n".join(lines)
 
 
+def _region(place: Place) -> Region:
+    """Where a box stands in the scrolled content."""
+    return Region(place.x + MARGIN, place.y, place.width, place.height)
+
+
 def _is_across(route: tuple[tuple[int, int], ...], place: int) -> bool:
     """Whether a route passes a cell from left to right or back."""
     return 0 < place < len(route) - 1 and route[place - 1][1] == route[place + 1][1]
 
 
-def _structure(graph: object) -> object:
+def _structure(graph: Graph) -> object:
     """What the layout depends on: operations, operands and names, not values."""
-    from backprop_tui.engine.graph import Graph
-
-    assert isinstance(graph, Graph)
     return (
         graph.output,
         [(record.op, record.operands) for record in graph.records],

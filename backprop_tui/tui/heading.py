@@ -33,7 +33,7 @@ class Heading(Painted, can_focus=False):
         return "".join(p.text for p in (*self._left, *self._right))
 
     def render_line(self, y: int) -> Strip:
-        base = self.rich_style
+        base = self.base
 
         def strip(pieces: Pieces) -> Strip:
             return Strip(

@@ -101,7 +101,7 @@ class LessonList(Painted):
 
     def show(self) -> None:
         """Paint the list anew and tell which lesson is under the cursor."""
-        self.set_height(len(self._rows))
+        self.set_height(max(1, len(self._rows)))
         self.repaint()
         self.post_message(self.Chosen(self.lesson))
 

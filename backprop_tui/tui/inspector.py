@@ -9,13 +9,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.screen import ModalScreen
 
-from backprop_tui.cells import cell_terms, value_terms
+from backprop_tui.cells import CellTerms, Part, cell_terms, value_terms
 from backprop_tui.explain import Notation
 from backprop_tui.session import GradientState, Session
 from backprop_tui.tui.beside import Beside
 from backprop_tui.tui.lines_view import LinesView, Paragraph
 from backprop_tui.tui.matrix_view import MatrixView
-from backprop_tui.tui.painted import Piece
+from backprop_tui.tui.painted import Piece, pieces_of
 from backprop_tui.values import format_exact, format_shape
 
 MAX_TERMS = 200
@@ -109,7 +109,7 @@ class Inspector(ModalScreen[None]):
             lines.append(Paragraph((Piece(text, "gradient"),)))
         lines.append(Paragraph(()))
         if state.state is GradientState.ARRIVED:
-            lines.extend(self._terms(cell_terms(session.trace, self._node, cell)))
+            lines.extend(self._terms(cell_terms(session.trace, self._node, cell, MAX_TERMS)))
         self._show(lines)
 
     def _explain_value(self, cell: tuple[int, ...]) -> None:
@@ -123,11 +123,37 @@ class Inspector(ModalScreen[None]):
             Paragraph(()),
         ]
         if node.op is not None:
-            lines.extend(self._terms(value_terms(self._session.trace, self._node, cell)))
+            lines.extend(self._terms(value_terms(self._session.trace, self._node, cell, MAX_TERMS)))
         self._show(lines)
 
-    def _terms(self, terms: object) -> list[Paragraph]:
-        raise NotImplementedError
+    def _terms(self, terms: CellTerms) -> list[Paragraph]:
+        """The terms of a cell: for each contribution its rule, its terms and their sum."""
+        found: list[Paragraph] = []
+        if terms.note:
+            found.append(Paragraph((Piece(terms.note),)))
+        several = len(terms.parts) > 1
+        for part in terms.parts:
+            found.extend(self._part(part, several))
+        if terms.left_out:
+            found.append(Paragraph((Piece(f"… and {terms.left_out} more terms", "muted"),)))
+        return found
+
+    def _part(self, part: Part, several: bool) -> list[Paragraph]:
+        found: list[Paragraph] = []
+        if several and part.edge is not None:
+            source = self._notation.value(part.edge.source)
+            amount = format_exact(part.value)
+            title = (Piece("from "), Piece(source.text, "value", source.ref), Piece(f": {amount}"))
+            found.append(Paragraph(title))
+        if part.rule:
+            found.append(Paragraph((Piece("  "), *pieces_of(part.rule)), 4))
+        found.extend(
+            Paragraph((Piece("  + " if len(part.terms) > 1 else "    "), *pieces_of(t.segments)), 6)
+            for t in part.terms
+        )
+        if part.note:
+            found.append(Paragraph((Piece(f"    {part.note}", "muted"),), 4))
+        return found
 
     def _show(self, lines: list[Paragraph]) -> None:
         self.query_one("#terms", LinesView).set_paragraphs(lines)

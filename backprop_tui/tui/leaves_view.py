@@ -141,7 +141,7 @@ class ScalarBlock:
         self._names = max(len(s.spot.name) for s in scalars) + 1  # and a star
         self._cell = max(map(len, self._texts)) + 2
         self._fixed = self._names + self._cell + 1
-        self._longest = max(len(s.meaning) + (len(EDITED) if s.edited else 0) for s in scalars)
+        self._longest = max(len(s.meaning) for s in scalars) + len(EDITED)
         self.height = len(scalars)
         self.wide = self.need(self._longest)
 
@@ -207,7 +207,7 @@ class MatrixBlock:
         self._shape = format_shape(shape) if len(shape) > 1 else f"[{format_shape(shape)}]"
         self._heading = len(name) + 1 + 1 + len(self._shape) + 2  # the star has its own place
         self.height = 1 + grid.height
-        self._described = len(meaning) + (len(EDITED) if edited else 0)
+        self._described = len(meaning) + len(EDITED)  # nothing moves when it is edited
         self.wide = self.need(self._described)
 
     def need(self, meaning: int) -> int:
@@ -402,9 +402,7 @@ def _wide(columns: Sequence[Sequence[Block]], meaning: int) -> int:
     return MARGIN + sum(max(b.need(meaning) for b in c) + GUTTER for c in columns) - GUTTER
 
 
-def _place(
-    columns: Sequence[Sequence[Block]], width: int, meaning: int, gap: int
-) -> list[Placed]:
+def _place(columns: Sequence[Sequence[Block]], width: int, meaning: int, gap: int) -> list[Placed]:
     needed = [max((b.need(meaning) for b in column), default=0) for column in columns]
     wanted = [max((b.wide for b in column), default=0) for column in columns]
     spare = max(0, width - MARGIN - sum(needed) - GUTTER * (len(columns) - 1))
@@ -424,6 +422,10 @@ def _place(
 # ── what is being typed ───────────────────────────────────────────────────────────────────────
 
 
+MAX_DRAFT = 400
+"""So many characters can be typed into a cell."""
+
+
 @dataclass(slots=True)
 class Draft:
     """A number that is being typed into a cell."""
@@ -435,7 +437,8 @@ class Draft:
     """Why it was not taken, if so."""
 
     def insert(self, text: str) -> None:
-        """Put text in at the caret."""
+        """Put text in at the caret, as far as there is room."""
+        text = text[: max(0, MAX_DRAFT - len(self.text))]
         self.text = self.text[: self.caret] + text + self.text[self.caret :]
         self.caret += len(text)
         self.refusal = ""
@@ -453,9 +456,6 @@ class Draft:
         """Put the caret somewhere."""
         self.caret = max(0, min(to, len(self.text)))
 
-
-MAX_DRAFT = 400
-"""So many characters can be typed into a cell."""
 
 STARTERS = frozenset("0123456789.+-−")
 """What begins a number."""
@@ -880,7 +880,7 @@ class LeavesView(ScrollView, can_focus=True):
         x = min(box.x - 1, max(scroll_x, right + 1 - self._seen.width))
         x = 0 if right < self._seen.width else max(0, x)
         if (x, y) != (scroll_x, scroll_y):
-            self.scroll_to(x, y, animate=False)
+            self.scroll_to(x, y, animate=False, force=True)
 
     # ── painting ──────────────────────────────────────────────────────────────────────────
 
@@ -993,7 +993,7 @@ class LeavesView(ScrollView, can_focus=True):
         box = self._box(spot) if spot is not None and message else None
         if box is None:
             return {}
-        width = max(10, min(self._seen.width - 2, 46))
+        width = max(10, min(self._seen.width - 2, 58))
         lines = textwrap.wrap(message, width - 4)[:4]
         longest = max(map(len, lines))
         shown = [
@@ -1320,8 +1320,7 @@ class LeavesView(ScrollView, can_focus=True):
             return
         if character is not None:
             event.stop()
-            if len(draft.text) < MAX_DRAFT:
-                draft.insert(character)
+            draft.insert(character)
         elif not self._edit_key(draft, event.key):
             return
         else:
@@ -1373,8 +1372,7 @@ class LeavesView(ScrollView, can_focus=True):
         try:
             self._paste(spot, event.text)
         except (BadValue, EditRefused) as refusal:
-            self._draft = None
-            self._bindings_changed()
+            self._draft = self._submitted = None
             self.refuse(str(refusal))
 
     @staticmethod
@@ -1459,7 +1457,7 @@ class LeavesView(ScrollView, can_focus=True):
 
 def _one_number(text: str) -> float | None:
     """The number that a text consists of, in brackets or not; None if it is more or none."""
-    word = text[: SHORT + 1].strip()
+    word = text.strip()
     if len(word) > SHORT:
         return None
     try:

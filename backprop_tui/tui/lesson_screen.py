@@ -247,7 +247,7 @@ class LessonScreen(Screen[None]):
 
     def beside_missing(self, reason: str) -> None:
         """Torch will not answer; the numeric column goes on."""
-        self._torch_state = reason.split(":")[0]
+        self._torch_state = reason.split(":", maxsplit=1)[0]
         self._show_beside("none")
 
     def _show_beside(self, word: str) -> None:

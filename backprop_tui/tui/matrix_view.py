@@ -460,7 +460,7 @@ class MatrixView(ScrollView, can_focus=True):
         right = self._offsets[self._column + 1]
         x = min(left, max(scroll_x, right - self._seen.width))
         if (x, y) != (scroll_x, scroll_y):
-            self.scroll_to(x, y, animate=False)
+            self.scroll_to(x, y, animate=False, force=True)
 
     def on_resize(self) -> None:
         self._strips.clear()

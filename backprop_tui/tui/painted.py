@@ -8,36 +8,55 @@ from rich.segment import Segment as RichSegment
 from rich.style import Style
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.color import Color
 from textual.geometry import Region, Size
-from textual.reactive import reactive
+from textual.reactive import Reactive, reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from backprop_tui.engine.formula import Segment
 from backprop_tui.tui.glyphs import plain
 
-ROLES = frozenset(
-    {
-        "value",
-        "gradient",
-        "number",
-        "operator",
-        "function",
-        "plain",
-        "muted",
-        "title",
-        "active",
-        "active-forward",
-        "notice",
-        "agree",
-        "differ",
-        "lit",
-        "keyword",
-        "comment",
-        "string",
-    }
-)
-"""What a piece of text is. The stylesheet of `Painted` says how each looks."""
+
+class Look(NamedTuple):
+    """How a role looks: colours are those of the theme."""
+
+    color: str = "foreground"
+    share: float = 1.0
+    """How much of the colour; the rest is the background."""
+
+    emphasis: Style = Style.null()
+    background: str | None = None
+    """The colour of which a quarter is mixed into the background."""
+
+
+BOLD = Style(bold=True)
+
+LOOKS = {
+    "value": Look("text-primary"),
+    "gradient": Look("text-warning"),
+    "number": Look(),
+    "operator": Look(share=0.75),
+    "function": Look(),
+    "plain": Look(),
+    "muted": Look(share=0.55),
+    "title": Look(emphasis=BOLD),
+    "active": Look("text-warning", emphasis=BOLD),
+    "active-forward": Look("text-primary", emphasis=BOLD),
+    "notice": Look("text-success"),
+    "agree": Look("text-success"),
+    "differ": Look("text-error", emphasis=BOLD),
+    "lit": Look(background="warning"),
+    "keyword": Look("text-secondary", emphasis=BOLD),
+    "comment": Look(share=0.5, emphasis=Style(italic=True)),
+    "string": Look("text-success"),
+}
+"""What a piece of text is, and how that looks.
+
+Not component classes of the stylesheet: Textual keeps a node for each of them in every widget, and
+styles all of these anew at each change of a class, of the focus or of the size. That was a third
+of the time to the first frame.
+"""
 
 
 REVERSED = Style(reverse=True)
@@ -61,6 +80,27 @@ def pieces_of(segments: tuple[Segment, ...]) -> Pieces:
     return tuple(Piece(s.text, s.role, s.ref) for s in segments)
 
 
+def changed_span(old: Strip, new: Strip) -> tuple[int, int]:
+    """From which to which column two equally long strips differ; (0, 0) if they don't."""
+    if old is new:
+        return 0, 0
+    before, after = list(old), list(new)
+    common = start = 0
+    for a, b in zip(before, after, strict=False):
+        if a != b:
+            break
+        common += 1
+        start += a.cell_length
+    if common == len(before) == len(after):
+        return 0, 0
+    end = old.cell_length
+    for a, b in zip(reversed(before[common:]), reversed(after[common:]), strict=False):
+        if a != b:
+            break
+        end -= a.cell_length
+    return start, end
+
+
 def is_ascii(app: App[object]) -> bool:
     """Whether the app draws only ASCII characters."""
     return bool(getattr(app, "ascii", False))
@@ -71,8 +111,6 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
 
     Subclasses implement `paint_line` and set `virtual_size`. Lines are cached until `repaint`.
     """
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = set(ROLES)
 
     # Not those of ScrollView: the arrows to the sides, home and end move the cursor in time.
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -96,30 +134,24 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
         scrollbar-corner-color: $background;
     }
     Painted:focus { border-top: heavy $accent; border-title-style: bold; }
-    Painted > .value { color: $text-primary; }
-    Painted > .gradient { color: $text-warning; }
-    Painted > .number { color: $foreground; }
-    Painted > .operator { color: $foreground 75%; }
-    Painted > .function { color: $foreground; }
-    Painted > .plain { color: $foreground; }
-    Painted > .muted { color: $foreground 55%; }
-    Painted > .title { color: $foreground; text-style: bold; }
-    Painted > .active { color: $text-warning; text-style: bold; }
-    Painted > .active-forward { color: $text-primary; text-style: bold; }
-    Painted > .notice { color: $text-success; }
-    Painted > .agree { color: $text-success; }
-    Painted > .differ { color: $text-error; text-style: bold; }
-    Painted > .lit { background: $warning 25%; }
-    Painted > .keyword { color: $text-secondary; text-style: bold; }
-    Painted > .comment { color: $foreground 50%; text-style: italic; }
-    Painted > .string { color: $text-success; }
     """
 
     ascii: reactive[bool] = reactive(False, init=False)
 
+    virtual_size = Reactive(Size(0, 0))
+    """Not as in `Widget`: how much there is to scroll does not lay out the screen anew, since no
+    view is as large as its content."""
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._lines: dict[int, Strip] = {}
+        """Painted lines of the content."""
+        self._on_screen: dict[int, Strip] = {}
+        """What the screen shows, line by line of the view."""
+        self._stale = False
+        """Whether the screen may show something else than it should."""
+        self._styles: dict[str, Style] = {}
+        self._base: Style | None = None
         self._refs: dict[int, list[tuple[int, int, str]]] = {}
 
     def paint_line(self, y: int) -> Pieces:
@@ -132,41 +164,100 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
     def watch_ascii(self) -> None:
         self.repaint()
 
+    def watch_virtual_size(self, size: Size) -> None:
+        self._scroll_update(size)
+
+    def watch_scroll_x(self, old_value: float, new_value: float) -> None:
+        if self.show_horizontal_scrollbar:
+            self.horizontal_scrollbar.position = new_value
+        self._show_changes()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.position = new_value
+        self._show_changes()
+
     def notify_style_update(self) -> None:
         self._lines.clear()
+        self._on_screen.clear()
+        self._styles.clear()
+        self._base = None
         super().notify_style_update()
+
+    @property
+    def base(self) -> Style:
+        """The style of what has none of its own; `rich_style`, which is slow, worked out once."""
+        if self._base is None:
+            self._base = self.rich_style
+        return self._base
 
     def style(self, role: str) -> Style:
         """A role's style on the widget's own background."""
-        return self.get_component_rich_style(role)
+        found = self._styles.get(role)
+        if found is None:
+            found = self._styles[role] = self._style_of(LOOKS[role])
+        return found
+
+    def _style_of(self, look: Look) -> Style:
+        _, background = self.background_colors
+        if look.background is not None:
+            background += self._colour(look.background).multiply_alpha(0.25)
+        colour = background + self._colour(look.color).multiply_alpha(look.share)
+        return look.emphasis + Style.from_color(colour.rich_color, background.rich_color)
+
+    def _colour(self, name: str) -> Color:
+        return Color.parse(self.app.theme_variables[name])
 
     def repaint(self) -> None:
-        """Forget all painted lines and paint anew."""
+        """Paint all lines anew, and send to the screen what is different then."""
         self._lines.clear()
         self._refs.clear()
-        self.refresh()
+        self._show_changes()
 
     def repaint_lines(self, first: int, last: int) -> None:
         """Paint some lines of the content anew, both included."""
         for y in range(first, last + 1):
             self._lines.pop(y, None)
-        top = first - self.scroll_offset.y
-        visible = Region(0, top, self.size.width, last - first + 1)
-        region = visible.intersection(Region(0, 0, self.size.width, self.size.height))
-        if region:
-            self.refresh(region)
+        self._show_changes()
+
+    def _show_changes(self) -> None:
+        self._stale = True
+        self.check_idle()
+
+    def on_idle(self) -> None:
+        """Once nothing else is to be done: refresh the cells that are different now."""
+        if not self._stale:
+            return
+        self._stale = False
+        if not self._on_screen or not self.display:
+            self.refresh()
+            return
+        width, height = self.size
+        changes = []
+        for y in range(height):
+            shown = self._on_screen.get(y)
+            start, end = (0, width) if shown is None else changed_span(shown, self._visible(y))
+            if start < end:
+                changes.append(Region(start, y, end - start, 1))
+        if changes:
+            self.refresh(*changes)
 
     def render_line(self, y: int) -> Strip:
+        strip = self._on_screen[y] = self._visible(y)
+        return strip
+
+    def _visible(self, y: int) -> Strip:
+        """A line of the view."""
         scroll_x, scroll_y = self.scroll_offset
         width = self.size.width
         line = y + scroll_y
         strip = self._lines.get(line)
         if strip is None:
             strip = self._lines[line] = self._strip(line)
-        return strip.crop_extend(scroll_x, scroll_x + width, self.rich_style)
+        return strip.crop_extend(scroll_x, scroll_x + width, self.base)
 
     def _strip(self, line: int) -> Strip:
-        base = self.rich_style
+        base = self.base
         if line >= self.virtual_size.height:
             return Strip([RichSegment("", base)], 0)
         pieces = self.paint_line(line)

@@ -112,7 +112,7 @@ class SourceView(Painted):
 
 def _without_markers(line: str) -> str:
     """A line without what is meant for the linter and the type checker only."""
-    bare = line.split("  # noqa")[0]
+    bare = line.split("  # noqa", maxsplit=1)[0]
     return bare if "=" in bare else re.sub(r": (Any|int)(?=[,)])|(?<=\)) -> Any(?=:)", "", bare)
 
 

@@ -45,7 +45,7 @@ class Timeline(Painted, can_focus=False):
         return ("▶" if self.playing else " ") + number
 
     def render_line(self, y: int) -> Strip:
-        base = self.rich_style
+        base = self.base
         width = self.size.width
         session = self._session
         if session is None or y:

@@ -23,7 +23,7 @@ from backprop_tui.tui.prompt import Prompt
 from backprop_tui.tui.source_view import SourceView
 from backprop_tui.tui.step_view import StepView
 from backprop_tui.tui.timeline import Timeline
-from screen import number, painted, shown
+from tests.tui.screen import number, painted, shown
 
 WIDE = (160, 45)
 SMALL = (80, 24)
@@ -89,10 +89,6 @@ async def test_a_lesson_forth_and_back(lesson: str, granularity: str) -> None:
             await pilot.press("left")
             assert panels(screen) == seen[screen.session.position]
         assert screen.session.position == -1
-
-
-async def _with_message(app: BackpropApp, pilot: object) -> bool:
-    return bool(app._notifications)
 
 
 Check = Callable[[BackpropApp, LessonScreen], bool]
@@ -188,7 +184,8 @@ async def test_a_size_can_be_changed_with_keys() -> None:
         assert "t = 4" in "\n".join(painted(screen.query_one(GraphView)))
         await pilot.press("9", "9", "enter")
         assert screen.session.inputs.sizes["T"] == 4
-        assert "from 1 to 50" in shown(app)
+        assert "1 to 50" in shown(app)
+        assert "T is still 4" in shown(app)
 
 
 async def test_what_is_not_finite_is_shown_with_where_it_began() -> None:

@@ -129,7 +129,7 @@ class Pow(Operation):
     def forward(base: Value, exponent: Value) -> Value:
         if type(base) is float and type(exponent) is float:
             return math.pow(base, exponent)  # unlike ** never complex
-        return np.power(base, exponent)
+        return base**exponent
 
     @contribution(
         "g * (exponent * base ** (exponent - 1))",
@@ -139,7 +139,10 @@ class Pow(Operation):
         if type(base) is float and type(exponent) is float:
             # With exponent 0 it is constant, also at base 0, where 0 · 0⁻¹ would be nan.
             return g * (exponent * math.pow(base, exponent - 1.0)) if exponent else 0.0
-        return np.where(exponent == 0.0, 0.0, g * (exponent * np.power(base, exponent - 1.0)))
+        slope = g * (exponent * base ** (exponent - 1.0))
+        if type(exponent) is float and exponent:
+            return slope
+        return np.where(exponent == 0.0, 0.0, slope)
 
     @contribution(
         "g * (out * log(base))",

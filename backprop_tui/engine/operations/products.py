@@ -48,7 +48,7 @@ class MatrixVector(Operation):
         "the upstream gradient of output i times input j.",
     )
     def to_a(g: Array, out: Array, a: Array, b: Array) -> Value:
-        return np.multiply.outer(g, b)
+        return g[:, None] * b
 
     @contribution(
         "a.T @ g",
@@ -87,7 +87,7 @@ class VectorMatrix(Operation):
         "input i times the upstream gradient of output j.",
     )
     def to_b(g: Array, out: Array, a: Array, b: Array) -> Value:
-        return np.multiply.outer(a, g)
+        return a[:, None] * g
 
 
 class MatrixMatrix(Operation):

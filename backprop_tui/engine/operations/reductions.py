@@ -24,7 +24,9 @@ def expand(g: Value, a: Value, dim: Dim, keepdim: bool) -> Value:
     if type(a) is float:
         return g
     shape = cast(Array, a).shape
-    if not keepdim and type(g) is not float:
+    if type(g) is float:
+        return np.full(shape, g)
+    if not keepdim:
         g = np.expand_dims(g, reduced_dims(len(shape), dim))
     return np.broadcast_to(g, shape)
 

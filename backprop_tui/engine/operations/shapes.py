@@ -12,6 +12,16 @@ def shape_of(a: Value) -> tuple[int, ...]:
     return () if type(a) is float else cast(Array, a).shape
 
 
+def exchanged(a: Value, dim0: int, dim1: int) -> Value:
+    """a with two dimensions exchanged; a float has none to exchange."""
+    if type(a) is float:
+        return a
+    array = cast(Array, a)
+    if array.ndim == 2 and dim0 != dim1:
+        return array.T if dim0 % 2 != dim1 % 2 else array
+    return np.swapaxes(array, dim0, dim1)
+
+
 class Transpose(Operation):
     """Two dimensions of a exchanged."""
 
@@ -24,7 +34,7 @@ class Transpose(Operation):
 
     @staticmethod
     def forward(a: Array, *, dim0: int, dim1: int) -> Value:
-        return np.swapaxes(a, dim0, dim1) if np.ndim(a) else a
+        return exchanged(a, dim0, dim1)
 
     @contribution(
         "transpose(g, dim0, dim1)",
@@ -32,7 +42,7 @@ class Transpose(Operation):
         "transposing twice is doing nothing.",
     )
     def to_a(g: Array, out: Array, a: Array, *, dim0: int, dim1: int) -> Value:
-        return np.swapaxes(g, dim0, dim1) if np.ndim(g) else g
+        return exchanged(g, dim0, dim1)
 
 
 class Reshape(Operation):
@@ -130,7 +140,7 @@ def scatter(g: Value, index: Any, shape: tuple[int, ...]) -> Array:
     """
     back = np.zeros(shape)
     parts = index if isinstance(index, tuple) else (index,)
-    if any(map(_is_list, parts)):
+    if type(index) is not int and any(map(_is_list, parts)):
         cells = pick(np.arange(back.size).reshape(shape), index)
         np.add.at(back.reshape(-1), cells, g)  # unlike back[index] += g this counts repeats
     else:

@@ -110,9 +110,7 @@ class Notation:
         above = self.value(self.graph.output).text
         node = self.value(index)
         below = f"({node.text})" if node.compound else node.text
-        return Symbol(
-            f"∂{above}/∂{below}", "gradient", node.ref, node.scalar, compound=False
-        )
+        return Symbol(f"∂{above}/∂{below}", "gradient", node.ref, node.scalar, compound=False)
 
     def number(self, value: Value, digits: int = DIGITS[0]) -> Symbol:
         """A value as it stands in a formula: a number, a short vector, or only its shape."""
@@ -154,9 +152,7 @@ class Notation:
         if node.op is Transpose and node.params.get("dim1") in (1, -1):
             return Symbol(f"{inner}ᵀ", "value", node.id, scalar)
         if node.op is Index:
-            return Symbol(
-                f"{inner}[{index_text(node.params['index'])}]", "value", node.id, scalar
-            )
+            return Symbol(f"{inner}[{index_text(node.params['index'])}]", "value", node.id, scalar)
         text = as_text(self.forward_formula(node))
         return Symbol(text, "value", node.id, scalar, compound=not _in_one_piece(text))
 
@@ -201,9 +197,7 @@ class Notation:
         self, node: Node, text: str, result: Value | None, upstream: Value | None = None
     ) -> Callable[[int], Symbol]:
         """Nodes as numbers, with so many digits that the formula gives its result."""
-        variables = {
-            name: self.graph.records[i].value for name, i in _operands(node).items()
-        }
+        variables = {name: self.graph.records[i].value for name, i in _operands(node).items()}
         variables["out"] = node.value
         if upstream is not None:
             variables["g"] = upstream
@@ -369,9 +363,7 @@ def index_text(index: Any) -> str:
 # ── steps ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def explain(
-    trace: Trace, step: Step, notes: Mapping[str, str] | None = None
-) -> Explanation:
+def explain(trace: Trace, step: Step, notes: Mapping[str, str] | None = None) -> Explanation:
     """A step in words, formulas and numbers. `notes` are the lesson's, by name."""
     notation = Notation(trace)
     if step.kind is StepKind.COMPUTE:
@@ -387,9 +379,7 @@ def explain(
         explanation = _collect(notation, step)
         noted = step.node
     note = (notes or {}).get(trace.graph.names[noted].base)
-    backward_or_output = (
-        step.kind is not StepKind.COMPUTE or noted == trace.graph.output
-    )
+    backward_or_output = step.kind is not StepKind.COMPUTE or noted == trace.graph.output
     if note and backward_or_output:
         lines = (*explanation.lines, Line("notice", _words(note)))
         explanation = Explanation(explanation.title, lines)
@@ -438,9 +428,7 @@ def _seed(notation: Notation, step: Step) -> Explanation:
             ),
         ),
     )
-    return Explanation(
-        (Segment("The backward pass starts at ", "plain"), _symbol(name)), lines
-    )
+    return Explanation((Segment("The backward pass starts at ", "plain"), _symbol(name)), lines)
 
 
 def _send(notation: Notation, step: Step) -> Explanation:
@@ -478,9 +466,7 @@ def _send(notation: Notation, step: Step) -> Explanation:
     if summed:
         lines.append(Line("why", _words(_broadcast_words(notation, step))))
     if several:
-        place = [(e.source, e.slot) for e in arrivals].index(
-            (edge.source, edge.slot)
-        ) + 1
+        place = [(e.source, e.slot) for e in arrivals].index((edge.source, edge.slot)) + 1
         waiting = len(arrivals) - place
         total = notation.number(cast(Value, step.total)).text
         awaited = (
@@ -537,11 +523,7 @@ def _collect(notation: Notation, step: Step) -> Explanation:
         if symbol is None:
             terms.append(Segment("…", "plain"))
         else:
-            text = (
-                f"({symbol.text})"
-                if position and symbol.text.startswith("−")
-                else symbol.text
-            )
+            text = f"({symbol.text})" if position and symbol.text.startswith("−") else symbol.text
             terms.append(Segment(text, "number"))
     total = notation.number(cast(Value, step.total))
     lines = [
@@ -565,8 +547,12 @@ def _collect(notation: Notation, step: Step) -> Explanation:
         lines.append(
             Line(
                 "ledger",
-                (Segment("from ", "plain"), _symbol(source), Segment(f"{when}  ", "plain"))
-                + (Segment(symbol.text, "number"),),
+                (
+                    Segment("from ", "plain"),
+                    _symbol(source),
+                    Segment(f"{when}  ", "plain"),
+                    Segment(symbol.text, "number"),
+                ),
             )
         )
     lines.extend(_not_finite(cast(Value, step.total), "gradient"))
@@ -610,9 +596,7 @@ def first_not_finite(trace: Trace) -> str | None:
         if sent is not None and not np.all(np.isfinite(sent)):
             word = "nan" if np.any(np.isnan(sent)) else "infinity"
             where = as_text(explain(trace, step).title)
-            return (
-                f"the values are finite; the first {word} in the backward pass: {where}"
-            )
+            return f"the values are finite; the first {word} in the backward pass: {where}"
     return None
 
 

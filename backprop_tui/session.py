@@ -158,9 +158,7 @@ class Session:
     def reset_everything(self) -> None:
         """Back to the lesson's own values and sizes."""
         sizes = self.lesson.default_sizes()
-        self._apply(
-            Inputs(default_leaves(self.lesson, sizes), sizes, None, "everything reset")
-        )
+        self._apply(Inputs(default_leaves(self.lesson, sizes), sizes, None, "everything reset"))
 
     def randomise(self, seed: int) -> None:
         """Draw all leaves anew; the same seed gives the same numbers."""
@@ -222,9 +220,7 @@ class Session:
             raise EditRefused(str(problem)) from problem
         except (ValueError, IndexError, TypeError) as problem:
             # A lesson's own code met shapes that do not go together.
-            raise EditRefused(
-                f"the lesson cannot run with this: {problem}"
-            ) from problem
+            raise EditRefused(f"the lesson cannot run with this: {problem}") from problem
 
     # ── moving ────────────────────────────────────────────────────────────────────────────
 
@@ -313,22 +309,16 @@ class Session:
         if index == graph.output:
             seeded = self.position >= steps.backward_start
             state = GradientState.ARRIVED if seeded else GradientState.NONE
-            return NodeState(
-                computed, self.trace.gradients[index] if seeded else None, state, 0, 0
-            )
+            return NodeState(computed, self.trace.gradients[index] if seeded else None, state, 0, 0)
         edges = self.trace.arrivals.get(index, ())
         if not edges:
             return NodeState(computed, None, GradientState.NEVER, 0, 0)
-        here = [
-            e for e in edges if made[StepKind.SEND, e.source, e.slot] <= self.position
-        ]
+        here = [e for e in edges if made[StepKind.SEND, e.source, e.slot] <= self.position]
         if not here:
             return NodeState(computed, None, GradientState.NONE, 0, len(edges))
         if len(here) == len(edges):
             total = self.trace.gradients[index]
-            return NodeState(
-                computed, total, GradientState.ARRIVED, len(here), len(edges)
-            )
+            return NodeState(computed, total, GradientState.ARRIVED, len(here), len(edges))
         so_far = self.trace.contribution(here[0])
         for edge in here[1:]:
             so_far = so_far + self.trace.contribution(edge)  # type: ignore[operator]
@@ -354,9 +344,7 @@ def check_sizes(lesson: Lesson, sizes: Mapping[str, int]) -> None:
     for name, number in sizes.items():
         size = known.get(name)
         if size is None:
-            raise EditRefused(
-                f"there is no size “{name}”: {alternatives(name, list(known))}"
-            )
+            raise EditRefused(f"there is no size “{name}”: {alternatives(name, list(known))}")
         if not size.minimum <= number <= size.maximum:
             raise EditRefused(
                 f"{name} ({size.meaning}) must be from {size.minimum} to {size.maximum}, "
@@ -371,9 +359,7 @@ def check_name(lesson: Lesson, name: str) -> None:
         raise EditRefused(f"there is no leaf “{name}”: {alternatives(name, names)}")
 
 
-def check_leaf(
-    lesson: Lesson, name: str, value: Value, sizes: Mapping[str, int]
-) -> None:
+def check_leaf(lesson: Lesson, name: str, value: Value, sizes: Mapping[str, int]) -> None:
     """Raise EditRefused if a leaf is unknown or the value has the wrong shape."""
     check_name(lesson, name)
     leaf = lesson.leaf_named(name)
@@ -382,6 +368,4 @@ def check_leaf(
     if leaf.free_shape and len(shape) == len(needed) and all(shape):
         return
     if shape != needed:
-        raise EditRefused(
-            f"{name} must be {format_shape(needed)}, not {format_shape(shape)}"
-        )
+        raise EditRefused(f"{name} must be {format_shape(needed)}, not {format_shape(shape)}")

@@ -122,7 +122,7 @@ def rnn_leaves(length: int) -> dict[str, Any]:
     return leaves | {"x": rng.normal(size=(length, 1)), "y": rng.normal(size=(length, 1))}
 
 
-def recorded_rnn(length: int, *, places: bool = True) -> Action:
+def recorded_rnn(length: int, *, places: bool = True) -> Callable[[], Trace]:
     """One pass of ours over the recurrent network."""
     leaves, sizes = rnn_leaves(length), {"T": length, "hidden": 3}
     return lambda: backward(record(rnn, leaves, sizes, places=places))
@@ -231,8 +231,8 @@ def measure(repetitions: int = REPETITIONS) -> list[Row]:
         bare = recorded_rnn(length, places=False)
         add(f"record, RNN T={length}, without places", "torch eager", 0.4, bare, theirs)
 
-        def with_names(record_it: Any = recorded_rnn(length)) -> object:
-            trace = record_it()
+        def with_names(length: int = length) -> object:
+            trace = recorded_rnn(length)()
             return trace, trace.graph.names
 
         add(f"record, RNN T={length}, names worked out", "torch eager", None, with_names, theirs)

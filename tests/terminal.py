@@ -31,6 +31,8 @@ PATIENCE = 20.0
 QUERY, ANSWER = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
 """The program asks whether the terminal shows frames whole; this one does."""
 
+ESC = b"\x1b"
+
 PASTE = b"\x1b[200~", b"\x1b[201~"
 
 NOT_FOR_PYTE = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*u|\x1b\[\?[0-9;]*\$p")
@@ -79,6 +81,7 @@ class Terminal:
         words = [*arguments] if state is not None else [*arguments, "--no-state"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(NOT_PASSED_ON)}
         environment.update(TERM="xterm-256color", COLORTERM="truecolor", LANG="C.UTF-8")
+        environment["PYTHONPATH"] = str(ROOT)
         if state is not None:
             environment["BACKPROP_TUI_STATE_DIR"] = str(state)
         environment.update(env or {})
@@ -121,6 +124,8 @@ class Terminal:
         """Press keys: characters, or the bytes a terminal sends for a special one."""
         for key in keys:
             self.send(key.encode() if isinstance(key, str) else key)
+            if key == ESC:  # with what follows at once it would be another key
+                self.wait_quiet(0.2)
 
     def send(self, data: bytes) -> None:
         """Send bytes, reading meanwhile so that neither side waits for the other."""

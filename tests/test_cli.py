@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 
 from backprop_tui import __version__, cli, report
+from backprop_tui.cli import streams
+from backprop_tui.cli.parsing import PIPE_CLOSED
 from backprop_tui.engine import xp
 from backprop_tui.engine.operations import REGISTRY, Operation
 from backprop_tui.equations_text import in_ascii
 from backprop_tui.lessons import ids
+from backprop_tui.report.findings import TorchRefused
 from backprop_tui.state import State, StateStore
 
 ROOT = Path(__file__).parent.parent
@@ -329,7 +332,7 @@ def test_without_torch_its_column_is_left_out_and_null_in_json(run: Any, shown: 
 
 def test_bold_only_on_a_terminal_that_wants_it(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setattr(cli, "_is_tty", lambda stream: stream is sys.stdout)
+    monkeypatch.setattr(streams, "is_tty", lambda stream: stream is sys.stdout)
     assert "\x1b[1mScalars\x1b[0m" in run("list")[1]
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in run("list")[1]
@@ -367,7 +370,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         assert running.stdout is not None and running.stderr is not None
         running.stdout.close()
         assert running.stderr.read() == b""
-        assert running.wait(60) == cli.PIPE_CLOSED
+        assert running.wait(60) == PIPE_CLOSED
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
@@ -403,9 +406,20 @@ def test_without_a_terminal_the_app_names_the_other_commands(run: Any) -> None:
 
 
 def test_a_dumb_terminal_is_none(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_is_tty", lambda stream: True)
+    monkeypatch.setattr(streams, "is_tty", lambda stream: True)
     monkeypatch.setenv("TERM", "dumb")
     assert run()[0] == 2
+
+
+@pytest.mark.parametrize("missing", ["stdin", "stdout", "stderr"])
+def test_the_app_needs_all_three_streams(
+    run: Any, opened: list[Any], monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr(streams, "is_tty", lambda stream: stream is not getattr(sys, missing))
+    code, out, err = run("rnn")
+    assert (code, out, opened) == (2, "", [])
+    assert err.startswith("backprop-tui: the app needs a terminal")
+    assert err.count("\n") == 1
 
 
 @pytest.fixture
@@ -418,7 +432,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
         return 0
 
     monkeypatch.setattr("backprop_tui.tui.app.run", start)
-    monkeypatch.setattr(cli, "_is_tty", lambda stream: True)
+    monkeypatch.setattr(streams, "is_tty", lambda stream: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("BACKPROP_TUI_STATE_DIR", str(tmp_path))
     return calls
@@ -629,9 +643,9 @@ def test_a_lesson_that_torch_refuses_does_not_agree(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(session: object) -> None:
-        raise report.TorchRefused("torch cannot run this: no such function")
+        raise TorchRefused("torch cannot run this: no such function")
 
-    monkeypatch.setattr(report, "run_under_torch", refuse)
+    monkeypatch.setattr("backprop_tui.report.check.run_under_torch", refuse)
     code, out, _ = run("check", "square")
     assert code == 1
     assert "torch cannot run this: no such function" in out
@@ -640,7 +654,7 @@ def test_a_lesson_that_torch_refuses_does_not_agree(
 def test_finite_differences_that_take_too_long_are_stopped(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "NUMERIC_SECONDS", -1.0)
+    monkeypatch.setattr("backprop_tui.report.findings.NUMERIC_SECONDS", -1.0)
     code, out, err = run("show", "square", "--no-torch")
     assert code == 0
     assert "… not finished\n" in out

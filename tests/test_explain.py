@@ -354,9 +354,7 @@ def test_parts_of_the_same_name_are_told_apart_by_their_step() -> None:
 
 def test_waiting_counts_down() -> None:
     session = session_of("recursion", T=3)  # h: 0.5, 1, 2, 4; terms dh3·h2 = 2, 2·1, 4·0.5
-    states = [
-        kind(explained(session, f"send:h[t={t}]>w_h:0"), "state") for t in (3, 2, 1)
-    ]
+    states = [kind(explained(session, f"send:h[t={t}]>w_h:0"), "state") for t in (3, 2, 1)]
     assert states == [
         ["contribution 1 of 3: 2 so far, waiting for 2 more"],
         ["contribution 2 of 3: 4 so far, waiting for 1 more"],
@@ -407,8 +405,8 @@ def test_a_negative_term_stands_in_brackets() -> None:
 
 
 def test_a_number_that_was_spread_over_a_matrix_is_summed_over_both_axes() -> None:
-    def program(xp: Any, X: Any, b: Any) -> Any:  # noqa: N803
-        Z = X + b  # noqa: N806
+    def program(xp: Any, X: Any, b: Any) -> Any:
+        Z = X + b
         y = xp.sum(Z)
         return y
 
@@ -497,7 +495,7 @@ def test_an_index_binds_tighter_than_a_sum() -> None:
 
 
 def test_products_of_arrays_keep_their_brackets() -> None:
-    def program(xp: Any, A: Any, B: Any, x: Any) -> Any:  # noqa: N803
+    def program(xp: Any, A: Any, B: Any, x: Any) -> Any:
         z = (A * B) @ x
         y = xp.sum(z * (A @ x))
         return y
@@ -655,7 +653,7 @@ def end_of(lesson_id: str, leaves: Any = None, **sizes: int) -> dict[str, Any]:
 
 def test_what_matrix_linear_says_of_its_sums() -> None:
     session = session_of("matrix-linear")
-    X, W = (np.asarray(session.inputs.leaves[n]) for n in ("X", "W"))  # noqa: N806
+    X, W = (np.asarray(session.inputs.leaves[n]) for n in ("X", "W"))
     found = end_of("matrix-linear")
     for i in range(2):  # row i of dW: the sum of column i of X, in every cell
         np.testing.assert_allclose(found["W"][i], np.full(3, X[:, i].sum()))

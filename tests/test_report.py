@@ -8,7 +8,8 @@ import pytest
 
 from backprop_tui.equations_text import equation_lines, in_ascii
 from backprop_tui.lessons import catalogue, find_lesson
-from backprop_tui.report import Look, json_lines, table, value_block
+from backprop_tui.report import Look, json_lines
+from backprop_tui.report.layout import table, value_block
 from backprop_tui.session import Session
 
 LOOK = Look()

@@ -4,6 +4,7 @@ Numbers come from the lessons' published cases, from torch running the same prog
 definition of the thing.
 """
 
+import itertools
 import math
 from typing import Any
 
@@ -154,9 +155,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("lesson_id", "edit", "words"), REFUSALS)
-def test_a_refused_edit_says_why_and_changes_nothing(
-    lesson_id: str, edit: Any, words: str
-) -> None:
+def test_a_refused_edit_says_why_and_changes_nothing(lesson_id: str, edit: Any, words: str) -> None:
     session = session_of(lesson_id)
     session.randomise(5)
     session.undo()  # so that there is something to redo, too
@@ -255,8 +254,8 @@ def edit_everything(session: Session) -> list[dict[str, Any]]:
         lambda: session.set_size("T", 5),
         lambda: session.randomise(3),
         lambda: session.reset("w_h"),
-        lambda: session.reset(),
-        lambda: session.reset_everything(),
+        session.reset,
+        session.reset_everything,
     ]
     states = [_inputs(session)]
     for edit in edits:
@@ -274,7 +273,7 @@ def test_every_edit_is_undone_and_redone() -> None:
     session = session_of("recursion")
     states = edit_everything(session)
     assert len({str(state) for state in states}) == len(states)
-    for before, after in reversed(list(zip(states, states[1:], strict=False))):
+    for before, after in reversed(list(itertools.pairwise(states))):
         assert session.undo() == after["change"]
         assert _inputs(session) == before
     assert session.undo() is None
@@ -423,7 +422,7 @@ def test_next_and_previous_are_inverse(
     while session.previous():
         back.append(session.position)
     assert back == way[::-1]
-    for here, there in zip(way, way[1:], strict=False):
+    for here, there in itertools.pairwise(way):
         session.go_to(here)
         session.next()
         assert session.position == there
@@ -610,9 +609,7 @@ class Results(TorchFunctionMode):
         super().__init__()
         self.results: list[torch.Tensor] = []
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if isinstance(result, torch.Tensor) and result.grad_fn is not None:
             self.results.append(result)
@@ -658,9 +655,7 @@ def test_at_the_end_every_gradient_is_torchs(
             continue
         assert state.state is GradientState.ARRIVED, name
         assert np.shape(state.gradient) == np.shape(value), name
-        np.testing.assert_allclose(
-            state.gradient, expected, rtol=1e-10, atol=1e-12, err_msg=name
-        )
+        np.testing.assert_allclose(state.gradient, expected, rtol=1e-10, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize(("lesson_id", "sizes"), CASES)
@@ -746,8 +741,8 @@ def test_a_nodes_own_copy_counts_twice() -> None:
 
 def test_what_the_output_does_not_depend_on_never_receives() -> None:
     def program(xp: Any, x: Any, unused: Any) -> Any:
-        aside = x * 3.0
-        constant = xp.sum(unused * 0.0)
+        aside = x * 3.0  # noqa: F841
+        constant = xp.sum(unused * 0.0)  # noqa: F841
         y = x + 1.0
         return y
 

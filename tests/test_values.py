@@ -342,11 +342,13 @@ def test_a_huge_paste_is_refused_at_once() -> None:
         "[1," + '"' * 900_000,
         "1/" * 400_000,
     ],
+    ids=lambda text: f"{text[:5]!r}…",
 )
 def test_hostile_text_takes_no_long_time(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # other programs on a busy machine don't count
     refusal(text)
-    assert time.perf_counter() - start < 2  # linear takes 0.3 s at most, quadratic takes minutes
+    # Linear takes 0.3 s at most, quadratic takes minutes.
+    assert time.process_time() - start < 10
 
 
 @patient

@@ -146,11 +146,11 @@ def _join(segments: Segments) -> Segments:
     """Neighbouring operators become one segment."""
     joined: list[Segment] = []
     for segment in segments:
-        if joined and segment.ref is None and joined[-1].role == segment.role:
-            if joined[-1].ref is None and segment.role in ("operator", "plain"):
-                joined[-1] = joined[-1]._replace(text=joined[-1].text + segment.text)
-                continue
-        joined.append(segment)
+        last = joined[-1] if joined else None
+        if last is not None and segment.role in ("operator", "plain") and last.role == segment.role:
+            joined[-1] = last._replace(text=last.text + segment.text)
+        else:
+            joined.append(segment)
     return tuple(joined)
 
 
@@ -219,7 +219,7 @@ class _Renderer:
         raise ValueError(f"a formula cannot contain {type(node.op).__name__}")
 
     def _product(self, left: _Piece, sign: str, right: _Piece, product: str) -> _Piece:
-        """Cell by cell and matrix products are kept apart by brackets: which comes first matters."""
+        """Products by cells and of matrices are kept apart by brackets: their order matters."""
         kinds = {product, left.product, right.product} - {""}
         if len(kinds) == 2:
             left, right = (

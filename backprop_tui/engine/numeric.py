@@ -175,7 +175,7 @@ def _as_value(array: NDArray[np.float64]) -> Value:
 
 def _output(graph: Graph) -> float:
     with np.errstate(all="ignore"):
-        return float(np.sum(graph.records[graph.output].value))
+        return float(np.sum(graph.raw[graph.output][2]))
 
 
 def _branches(graph: Graph) -> object:
@@ -184,19 +184,19 @@ def _branches(graph: Graph) -> object:
     The operations belong to it: an `if` in the program is a kink too.
     """
     taken = []
-    for op, operands, *_ in graph.records:
+    for op, operands, *_ in graph.raw:
         if op is not None and op.branches is not None:
-            values = [graph.records[i].value for i in operands]
+            values = [graph.raw[i][2] for i in operands]
             with np.errstate(all="ignore"):
                 signs = np.asarray(op.branches(*values), dtype=np.float64) + 0.0  # no -0.0
                 taken.append(signs.tobytes())
-    return [record[0] for record in graph.records], taken
+    return [record[0] for record in graph.raw], taken
 
 
 def _noise(graph: Graph) -> float:
     with np.errstate(all="ignore"):
         total = float(np.sum(value_rounding(graph)[graph.output]))
-        size = float(np.sum(np.abs(graph.records[graph.output].value)))
+        size = float(np.sum(np.abs(graph.raw[graph.output][2])))
     return max(total, _EPS * size) if np.isfinite(total) else _EPS * size
 
 

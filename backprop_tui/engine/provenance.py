@@ -91,6 +91,9 @@ Around = tuple[tuple[tuple[str, LoopValue], ...], tuple[Place, ...]]
 _NOBODY: tuple[FrameType | None, Around] = (None, ((), ()))
 
 
+_NO_TURN: tuple[FrameType | None, int, tuple[tuple[str, LoopValue], ...]] = (None, 0, ())
+
+
 class _Loop:
     """The turn that a `for` loop is in: reading its variables is dear, so it is done once a turn.
 
@@ -98,12 +101,11 @@ class _Loop:
     comes after it in the body is computed in the same turn, so it needs not read them again.
     """
 
-    __slots__ = ("first", "frame", "values")
+    __slots__ = ("turn",)
 
     def __init__(self) -> None:
-        self.frame: FrameType | None = None
-        self.first = 0
-        self.values: tuple[tuple[str, LoopValue], ...] = ()
+        self.turn: tuple[FrameType | None, int, tuple[tuple[str, LoopValue], ...]] = _NO_TURN
+        """The frame, the rank of the site that has read the variables, and what it has read."""
 
 
 class _Located:
@@ -121,6 +123,16 @@ class _Located:
         """Its place, if that is always the same."""
 
 
+_Tables = dict[int, dict[int, _Located]]
+_Loops = dict[tuple[int, tuple[int, int]], _Loop]
+_KNOWN: dict[int, tuple[CodeType | None, _Tables, _Loops]] = {}
+"""For each main function what its locators have found out: code → offset → site, and the loops.
+The code is kept with it, so that its id stays its own.
+
+Runs share it, even such as are under way at once: a loop's turn names the frame that it is of.
+"""
+
+
 class Locator:
     """Finds the place of the running instruction. One locator serves one run of a program."""
 
@@ -130,8 +142,7 @@ class Locator:
         Callers above it are not looked at. None: every frame counts as the main function.
         """
         self.main = main
-        self._tables: dict[int, dict[int, _Located]] = {}
-        self._loops: dict[tuple[int, tuple[int, int]], _Loop] = {}
+        _, self._tables, self._loops = _KNOWN.setdefault(id(main), (main, {}, {}))
         self._code: CodeType | None = None  # the one of the last call, and its table
         self._table: dict[int, _Located] = {}
         self._helper = _NOBODY
@@ -158,18 +169,18 @@ class Locator:
         if found is None:
             found = self._add(frame)
         loop = found.loop
-        if loop is not None and loop.frame is frame and found.rank > loop.first:
-            if found.in_main:
-                return (found.site, loop.values, ())
-            values = loop.values
-        elif found.place is not None:
-            return found.place
-        else:
+        if loop is None:
+            if found.place is not None:
+                return found.place
             values = _loop_values(frame, found.site)
-            if loop is not None and found.site.steady:
-                loop.frame, loop.first, loop.values = frame, found.rank, values
-            if found.in_main:
-                return (found.site, values, ())
+        else:
+            turn_frame, first, values = loop.turn
+            if turn_frame is not frame or found.rank <= first:
+                values = _loop_values(frame, found.site)
+                if found.site.steady:
+                    loop.turn = (frame, found.rank, values)
+        if found.in_main:
+            return (found.site, values, ())
         if self._helper[0] is not frame:
             self._helper = (frame, self._callers(frame))
         outer, callers = self._helper[1]
@@ -180,8 +191,8 @@ class Locator:
     def close(self) -> None:
         """Let go of the program's frames: the run is over."""
         self._helper = _NOBODY
-        self._loops.clear()
-        self._tables.clear()
+        for loop in self._loops.values():
+            loop.turn = _NO_TURN
         self._code, self._table = None, {}
 
     def _add(self, frame: FrameType) -> _Located:
@@ -220,9 +231,9 @@ def main_code(program: Any) -> CodeType | None:
     """The code of what is called: a function, a method, a partial, or an object with __call__."""
     while isinstance(program, partial):
         program = program.func
-    code = getattr(program, "__code__", None) or getattr(
-        getattr(program, "__call__", None), "__code__", None
-    )
+    if not hasattr(program, "__code__"):
+        program = type(program).__call__
+    code = getattr(program, "__code__", None)
     return code if isinstance(code, CodeType) else None
 
 
@@ -298,9 +309,7 @@ def _examine(code: CodeType, offset: int) -> Site:
         _characters(lines[end_line - 1], end_column),
     )
     text = _text(lines, span)
-    return Site(
-        code.co_filename, code.co_name, span, name, text, tuple(loops), loop, part, steady
-    )
+    return Site(code.co_filename, code.co_name, span, name, text, tuple(loops), loop, part, steady)
 
 
 _SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
@@ -323,9 +332,7 @@ _CACHE = 0
 """The operation code of an inline cache."""
 
 
-def _position(
-    code: CodeType, offset: int
-) -> tuple[int | None, int | None, int | None, int | None]:
+def _position(code: CodeType, offset: int) -> tuple[int | None, int | None, int | None, int | None]:
     for index, position in enumerate(code.co_positions()):
         if index == offset // 2:
             return position

@@ -159,25 +159,28 @@ def tape_of(operands: Sequence[object]) -> Tape:
 # its lists and calls: most operations of most programs pass here, and take half as long for it.
 
 
-def unary(op: type[Operation]) -> Callable[[Var], Var]:
-    """The function that records an operation with one operand and no parameters."""
+def unary(op: type[Operation], depth: int = 1) -> Callable[..., Var]:
+    """The function that records an operation with one operand, and parameters if it has any.
+
+    The program's frame is `depth` above: 2 for a function that is called by ours.
+    """
     forward = op.forward
 
-    def function(input: Var) -> Var:
+    def function(input: Var, params: Params | None = None) -> Var:
         if type(input) is not Var:
             tape_of((input,))
         tape, a = input.tape, input.value
         try:
-            value = forward(a)
+            value = forward(a) if params is None else forward(a, **params)
         except (ArithmeticError, ValueError):
-            value = _ieee(op, (a,), None)
+            value = _ieee(op, (a,), params)
         if type(value) is not float:
             value = _settled(value)
         records, spot = tape.records, tape.spot
-        place = None if spot is None else spot(_getframe(1))
+        place = None if spot is None else spot(_getframe(depth))
         var = Var()  # written out, as a call of __init__ takes as long as all the rest of it
         var.tape, var.index, var.value = tape, len(records), value
-        records.append((op, (input.index,), value, None, place))
+        records.append((op, (input.index,), value, params, place))
         return var
 
     function.__name__ = function.__qualname__ = op.name
@@ -185,7 +188,7 @@ def unary(op: type[Operation]) -> Callable[[Var], Var]:
     return function
 
 
-def binary(op: type[Operation]) -> Callable[[Any, Any], Var]:
+def binary(op: type[Operation], depth: int = 1) -> Callable[[Any, Any], Var]:
     """The function that records an operation with two operands; either may be a constant."""
     forward = op.forward
 
@@ -206,7 +209,7 @@ def binary(op: type[Operation]) -> Callable[[Any, Any], Var]:
         if type(value) is not float:
             value = _settled(value)
         records, spot = tape.records, tape.spot
-        place = None if spot is None else spot(_getframe(1))
+        place = None if spot is None else spot(_getframe(depth))
         var = Var()
         var.tape, var.index, var.value = tape, len(records), value
         records.append((op, (i, j), value, None, place))
@@ -226,35 +229,28 @@ def reflected(op: type[Operation]) -> Callable[[Any, Any], Var]:
     return function
 
 
-def product(a: Var | Array, b: Var | Array) -> type[Operation]:
-    """The operation for a @ b, chosen by the operands' ranks."""
+def product(a: Any, b: Any) -> Callable[[Any, Any], Var]:
+    """What records a @ b, chosen by the operands' ranks."""
     left, right = np.asarray(_plain(a)), np.asarray(_plain(b))
-    ranks = (left.ndim, right.ndim)
-    op = _PRODUCTS.get(ranks)
-    if op is None:
+    found = _PRODUCTS.get((left.ndim, right.ndim))
+    if found is None:
         raise UnsupportedProgram(
-            f"@ multiplies vectors and matrices; here the operands have {ranks[0]} "
-            f"and {ranks[1]} dimensions"
+            f"@ multiplies vectors and matrices; here the operands have {left.ndim} "
+            f"and {right.ndim} dimensions"
         )
     if left.shape[-1] != right.shape[0]:
         raise UnsupportedProgram(
             f"@ needs matching inner sizes; here they are {left.shape[-1]} and {right.shape[0]}"
         )
-    return op
+    return found
 
 
-_PRODUCTS: dict[tuple[int, int], type[Operation]] = {
-    (1, 1): Dot,
-    (2, 1): MatrixVector,
-    (1, 2): VectorMatrix,
-    (2, 2): MatrixMatrix,
+_PRODUCTS: dict[tuple[int, int], Callable[[Any, Any], Var]] = {
+    (1, 1): binary(Dot, 2),
+    (2, 1): binary(MatrixVector, 2),
+    (1, 2): binary(VectorMatrix, 2),
+    (2, 2): binary(MatrixMatrix, 2),
 }
-
-
-def _var(tape: Tape, index: int, value: Value) -> Var:
-    var = Var()
-    var.tape, var.index, var.value = tape, index, value
-    return var
 
 
 def matrix_transposed(a: Var) -> Params:
@@ -271,6 +267,15 @@ _FIRST_AND_LAST: Params = {"dim0": 0, "dim1": -1}
 
 def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Var) else value
+
+
+def _var(tape: Tape, index: int, value: Value) -> Var:
+    var = Var()
+    var.tape, var.index, var.value = tape, index, value
+    return var
+
+
+_indexed, _transposed = unary(Index, 2), unary(Transpose, 2)
 
 
 class Var:
@@ -294,13 +299,13 @@ class Var:
     __neg__, __abs__ = unary(Neg), unary(Abs)
 
     def __matmul__(self, other: Any) -> Var:
-        return self.tape.record(product(self, other), (self, other))
+        return product(self, other)(self, other)
 
     def __rmatmul__(self, other: Any) -> Var:
-        return self.tape.record(product(other, self), (other, self))
+        return product(other, self)(other, self)
 
     def __getitem__(self, index: Any) -> Var:
-        return self.tape.record(Index, (self,), {"index": index})
+        return _indexed(self, {"index": index})
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise UnsupportedProgram(
@@ -310,7 +315,7 @@ class Var:
     @property
     def T(self) -> Var:  # noqa: N802 (torch's name)
         """The matrix transposed."""
-        return self.tape.record(Transpose, (self,), matrix_transposed(self))
+        return _transposed(self, matrix_transposed(self))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -74,11 +74,16 @@ class Structure:
                 found[key].append(entry)
         return dict(found)
 
+    def same_as(self, other: Structure) -> bool:
+        """Whether both did the same, at the same places."""
+        return (self.leaves, self.keys, self.shapes) == (other.leaves, other.keys, other.shapes)
+
     def __getstate__(self) -> tuple[Any, ...]:
         return self.leaves, self.keys, self.shapes
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.leaves, self.keys, self.shapes = state
+        self.leaves, keys, self.shapes = state
+        self.keys = tuple([None if key is None else _canonical(key) for key in keys])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,9 +141,19 @@ def site_key(site: Site) -> SiteKey:
     if key is None:
         span = site.span
         where = (span.line, span.column, span.end_line, span.end_column) if span else (0, 0, 0, 0)
-        key = _SITE_KEYS[id(site)] = (site.filename, site.function, *where)
+        key = (site.filename, site.function, *where)
+        key = _SITE_KEYS[id(site)] = _CANONICAL.setdefault(key, key)
         _SITES.append(site)
     return key
+
+
+_CANONICAL: dict[SiteKey, SiteKey] = {}  # one object for equal keys: they are compared at once
+
+
+def _canonical(key: PlaceKey) -> PlaceKey:
+    site, loops, callers = key
+    outer = tuple([_canonical(caller) for caller in callers]) if callers else ()
+    return (_CANONICAL.setdefault(site, site), loops, outer)
 
 
 def place_key(place: RawPlace) -> PlaceKey:
@@ -166,13 +181,12 @@ def place_keys(places: Iterable[RawPlace | None]) -> tuple[PlaceKey | None, ...]
 
 def match(graph: Graph, structure: Structure) -> NDArray[np.intp]:
     """For each node the entry at the same place, the n-th of a place for the n-th; else -1."""
-    records = graph.records
-    entries = np.full(len(records), -1, dtype=np.intp)
+    entries = np.full(len(graph), -1, dtype=np.intp)
     of_leaf = {name: entry for entry, name in enumerate(structure.leaves)}
     for name, index in graph.leaves.items():
         entries[index] = of_leaf.get(name, -1)
-    nodes = [index for index, record in enumerate(records) if record.op is not None]
-    keys = place_keys([records[index].place for index in nodes])
+    nodes = [index for index, record in enumerate(graph.raw) if record[0] is not None]
+    keys = place_keys([record[4] for record in graph.raw if record[0] is not None])
     if keys == structure.keys and None not in keys:  # the same calls in the same order: as ever
         entries[nodes] = np.arange(len(of_leaf), len(of_leaf) + len(nodes))
         return entries

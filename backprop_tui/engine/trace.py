@@ -18,7 +18,6 @@ import numpy as np
 from backprop_tui.engine.broadcasting import shape_of, sum_to_shape, summed_axes
 from backprop_tui.engine.graph import Edge, Graph
 from backprop_tui.engine.operations import Operation, Value
-from backprop_tui.engine.operations.base import Array
 
 
 class StepKind(Enum):
@@ -208,7 +207,7 @@ def _swept(graph: Graph) -> Trace:
         if rules is None:
             rules = functions[op] = [c.function for c in op.contributions]
         if params is None and len(operands) == 2:
-            # What follows in general, written out for the most common case: half the time.
+            # This case and the next are the loop below, written out: they take half the time.
             i, j = operands
             a, b = raw[i][2], raw[j][2]
             if needs[i]:
@@ -232,20 +231,24 @@ def _swept(graph: Graph) -> Trace:
                 arrived = gradients[j]
                 gradients[j] = part if arrived is None else arrived + part
             continue
+        if len(operands) == 1 and not op.variadic:
+            (i,) = operands
+            a = raw[i][2]
+            try:
+                part = rules[0](g, out, a) if params is None else rules[0](g, out, a, **params)
+            except (ArithmeticError, ValueError):
+                part = apply_rule(op, 0, g, out, (a,), params)
+            if type(part) is not float or type(a) is not float:
+                part = _fitted(part, a)
+            sent.append(part)
+            arrived = gradients[i]
+            gradients[i] = part if arrived is None else arrived + part
+            continue
         values = [raw[operand][2] for operand in operands]
         for slot, target in enumerate(operands):
             if not needs[target]:
                 continue
-            try:
-                if params is None:
-                    part = rules[slot](g, out, *values)
-                else:
-                    part = apply_rule(op, slot, g, out, values, params)
-            except (ArithmeticError, ValueError):
-                part = apply_rule(op, slot, g, out, values, params)
-            operand = values[slot]
-            if type(part) is not float or type(operand) is not float:
-                part = _fitted(part, operand)
+            part = _fitted(apply_rule(op, slot, g, out, values, params), values[slot])
             sent.append(part)
             arrived = gradients[target]
             # A new value each time: what was sent before must not change under anyone's eyes.

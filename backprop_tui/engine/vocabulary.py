@@ -29,7 +29,8 @@ def variables(
 ) -> dict[str, Any]:
     """The variables and functions for `formula.evaluate` of one of the operation's texts.
 
-    `out` and `g` are needed for the texts of contributions (and `out` where a text asks its shape), `slot` for those of a variadic one.
+    `out` and `g` are needed for the texts of contributions (`out` also where a text asks for its
+    shape), `slot` for those of a variadic operation.
     """
     given = {**DEFAULTS, **(params or {})}
     found: dict[str, Any] = {**given, "out": out, "g": g, "slot": slot, "operands": tuple(values)}
@@ -60,8 +61,10 @@ def _of_reduction(shape: tuple[int, ...], dim: Any, keepdim: bool) -> dict[str, 
 
     return {
         "sum": lambda a: np.sum(a, axis=axes, keepdims=keepdim),
-        "mean": lambda a: np.sum(a, axis=axes, keepdims=keepdim)
-        / np.sum(np.ones(shape), axis=axes, keepdims=keepdim),
+        "mean": lambda a: (
+            np.sum(a, axis=axes, keepdims=keepdim)
+            / np.sum(np.ones(shape), axis=axes, keepdims=keepdim)
+        ),
         "count": np.max(np.sum(np.ones(shape), axis=axes), initial=0.0),
         "expand": expand,
     }
@@ -70,7 +73,7 @@ def _of_reduction(shape: tuple[int, ...], dim: Any, keepdim: bool) -> dict[str, 
 class _Picked:
     """An array whose index is taken part by part, numbers first, as torch does."""
 
-    def __init__(self, array: Value) -> None:
+    def __init__(self, array: Any) -> None:
         self._array = np.asarray(array)
 
     def __getitem__(self, index: Any) -> Any:

@@ -35,6 +35,9 @@ exp, log, sqrt = unary(functions.Exp), unary(functions.Log), unary(functions.Sqr
 sin, cos = unary(functions.Sin), unary(functions.Cos)
 tanh, sigmoid = unary(functions.Tanh), unary(functions.Sigmoid)
 relu = unary(functions.Relu)
+_sum, _mean = unary(reductions.Sum, 2), unary(reductions.Mean, 2)
+_transpose, _reshape = unary(shapes.Transpose, 2), unary(shapes.Reshape, 2)
+_squeeze, _unsqueeze = unary(shapes.Squeeze, 2), unary(shapes.Unsqueeze, 2)
 
 
 def _reduced(dim: Any, keepdim: bool) -> dict[str, Any] | None:
@@ -45,15 +48,15 @@ def _reduced(dim: Any, keepdim: bool) -> dict[str, Any] | None:
 
 
 def sum(input: Var, dim: Dim = None, keepdim: bool = False) -> Var:
-    return input.tape.record(reductions.Sum, (input,), _reduced(dim, keepdim))
+    return _sum(input, _reduced(dim, keepdim))
 
 
 def mean(input: Var, dim: Dim = None, keepdim: bool = False) -> Var:
-    return input.tape.record(reductions.Mean, (input,), _reduced(dim, keepdim))
+    return _mean(input, _reduced(dim, keepdim))
 
 
 def matmul(input: Var, other: Var) -> Var:
-    return tape_of((input, other)).record(product(input, other), (input, other))
+    return product(input, other)(input, other)
 
 
 def _of_ranks(name: str, a: Var, b: Var, ranks: tuple[int, int]) -> None:
@@ -63,37 +66,37 @@ def _of_ranks(name: str, a: Var, b: Var, ranks: tuple[int, int]) -> None:
 
 def dot(input: Var, tensor: Var) -> Var:
     _of_ranks("dot", input, tensor, (1, 1))
-    return input.tape.record(product(input, tensor), (input, tensor))
+    return product(input, tensor)(input, tensor)
 
 
 def mv(input: Var, vec: Var) -> Var:
     _of_ranks("mv", input, vec, (2, 1))
-    return input.tape.record(product(input, vec), (input, vec))
+    return product(input, vec)(input, vec)
 
 
 def mm(input: Var, mat2: Var) -> Var:
     _of_ranks("mm", input, mat2, (2, 2))
-    return input.tape.record(product(input, mat2), (input, mat2))
+    return product(input, mat2)(input, mat2)
 
 
 def transpose(input: Var, dim0: int, dim1: int) -> Var:
-    return input.tape.record(shapes.Transpose, (input,), {"dim0": dim0, "dim1": dim1})
+    return _transpose(input, {"dim0": dim0, "dim1": dim1})
 
 
 def t(input: Var) -> Var:
-    return input.tape.record(shapes.Transpose, (input,), matrix_transposed(input))
+    return _transpose(input, matrix_transposed(input))
 
 
 def reshape(input: Var, shape: Shape) -> Var:
-    return input.tape.record(shapes.Reshape, (input,), {"shape": tuple(shape)})
+    return _reshape(input, {"shape": tuple(shape)})
 
 
 def squeeze(input: Var, dim: int | tuple[int, ...] | None = None) -> Var:
-    return input.tape.record(shapes.Squeeze, (input,), {"dim": dim})
+    return _squeeze(input, {"dim": dim})
 
 
 def unsqueeze(input: Var, dim: int) -> Var:
-    return input.tape.record(shapes.Unsqueeze, (input,), {"dim": dim})
+    return _unsqueeze(input, {"dim": dim})
 
 
 def cat(tensors: Any, dim: int = 0) -> Var:
@@ -122,7 +125,7 @@ def _install_methods() -> None:
 
     def reshape_method(self: Var, *shape: Any) -> Var:
         sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-        return self.tape.record(shapes.Reshape, (self,), {"shape": tuple(sizes)})
+        return _reshape(self, {"shape": tuple(sizes)})
 
     Var.reshape = Var.view = reshape_method  # type: ignore[attr-defined]
 

@@ -19,7 +19,7 @@ LESSON = Lesson(
     idea=(
         "w·x + b is the smallest layer there is, and it shows the two rules that all others are "
         "made of. A sum passes the gradient on to both sides as it is. A product hands each "
-        "factor the gradient times the *other* factor: the gradient of the weight is the input, "
+        "factor the gradient times the other factor: the gradient of the weight is the input, "
         "and the gradient of the input is the weight."
     ),
     program=program,

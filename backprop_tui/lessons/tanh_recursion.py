@@ -22,7 +22,7 @@ LESSON = Lesson(
     idea=(
         "A non-linearity between the steps keeps the state between −1 and 1, and it changes what "
         "comes back. Passing tanh, the gradient is multiplied by 1 − h², where h is what tanh put "
-        "*out*. That factor is never above 1, and near 0 where tanh is flat, so the gradient "
+        "out. That factor is never above 1, and near 0 where tanh is flat, so the gradient "
         "shrinks on its way back in time. The notebook once writes h_raw², the input, in a "
         "comment: the formula is 1 − h²."
     ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from backprop_tui.engine.operations import Value
+from backprop_tui.engine.torch_record import TorchRun
 from backprop_tui.reference.protocol import (
     Failed,
     GaveUp,
@@ -29,6 +31,7 @@ from backprop_tui.reference.protocol import (
     Request,
     Restarting,
     TorchReply,
+    TorchUpdate,
     read_message,
     to_bytes,
 )
@@ -84,6 +87,8 @@ class ReferenceClient:
         self._keeper: threading.Thread | None = None
         self._guard: asyncio.Task[None] | None = None
         self._newest: Request | None = None
+        self._sent: Request | None = None
+        self._rest = memoryview(b"")  # of the request that is being sent
         self._count = 0
         self._closed = False
         self.gave_up: str | None = None
@@ -122,7 +127,9 @@ class ReferenceClient:
             self._newest = Request(
                 self._count, lesson, dict(leaves), dict(sizes), torch, numeric, edges
             )
-            self._changed.notify_all()
+            # Here and now if the pipe takes it: a thread would have to wait for this one.
+            if not self._push():
+                self._changed.notify_all()
         return self._count
 
     def restart(self) -> None:
@@ -202,14 +209,21 @@ class ReferenceClient:
             )
         except OSError as error:
             return f"the reference process cannot be started ({error.strerror or error})"
-        self._process = process
+        os.set_blocking(process.stdin.fileno(), False)  # type: ignore[union-attr]
+        with self._changed:
+            self._process, self._sent, self._rest = process, None, memoryview(b"")
         if self._closed:  # meanwhile
             process.kill()
         writer = threading.Thread(target=self._write, args=(process,), daemon=True)
         writer.start()
+        last: TorchRun | None = None
         with process.stdout:  # type: ignore[union-attr]
             try:
                 while (message := read_message(cast(BinaryIO, process.stdout))) is not None:
+                    if isinstance(message, TorchUpdate):
+                        message = message.complete(cast(TorchRun, last))
+                    if isinstance(message, TorchReply):
+                        last = message.run
                     self._hand_on(loop, cast(Message, message))
             except Exception:  # what it sent is no message: it is of no use any more
                 process.kill()
@@ -222,26 +236,36 @@ class ReferenceClient:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return f"the reference process ended ({how})"
 
+    def _push(self) -> bool:
+        """Write as much of the newest request as the pipe takes; whether that is all of it.
+
+        `_changed` must be held.
+        """
+        process = self._process
+        while process is not None and process.stdin is not None and not process.stdin.closed:
+            if not self._rest:
+                if self._newest is self._sent or self._newest is None:
+                    break
+                self._sent, self._rest = self._newest, memoryview(to_bytes(self._newest))
+            try:
+                self._rest = self._rest[os.write(process.stdin.fileno(), self._rest) :]
+            except BlockingIOError:
+                return False
+            except OSError:  # it has ended; the keeper will notice
+                break
+        return True
+
     def _write(self, process: subprocess.Popen[bytes]) -> None:
-        """Send the newest request whenever there is a newer one. In a thread of its own."""
-        sent: Request | None = None
-
-        def due() -> bool:
-            return self._closed or process.returncode is not None or self._newest is not sent
-
-        with process.stdin:  # type: ignore[union-attr]
+        """Write what the pipe did not take at once. In a thread of its own."""
+        with process.stdin as pipe:  # type: ignore[union-attr]
             while True:
                 with self._changed:
-                    self._changed.wait_for(due)
+                    while not self._closed and process.returncode is None and self._push():
+                        self._changed.wait()
                     if self._closed or process.returncode is not None:
+                        pipe.close()
                         return
-                    sent = cast(Request, self._newest)
-                data = memoryview(to_bytes(sent))
-                try:
-                    while data:
-                        data = data[process.stdin.write(data) :]  # type: ignore[union-attr]
-                except OSError:
-                    return
+                select.select([], [pipe], [], 0.1)
 
     def _hand_on(self, loop: asyncio.AbstractEventLoop, message: Message) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from backprop_tui.engine.numeric import NumericRun
 from backprop_tui.engine.operations import Value
-from backprop_tui.engine.torch_record import TorchRun
+from backprop_tui.engine.torch_record import TorchEdges, TorchRun
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +64,23 @@ class TorchReply:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TorchUpdate:
+    """A TorchReply without what is the same as in the last one: only the numbers go through the
+    pipe. The client puts both together; it hands on TorchReply only."""
+
+    id: int
+    values: NDArray[np.float64]
+    gradients: NDArray[np.float64]
+    given: NDArray[np.bool_]
+    edges: TorchEdges | None
+
+    def complete(self, last: TorchRun) -> TorchReply:
+        """The whole reply, given the run of the last one."""
+        run = TorchRun(last.structure, self.values, self.gradients, self.given, self.edges)
+        return TorchReply(self.id, run)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NumericReply:
     """What finite differences found."""
 
@@ -102,10 +122,12 @@ class GaveUp:
     reason: str
 
 
-Reply = Started | TorchLoaded | TorchReply | NumericReply | Failed | TorchMissing
+Answer = Started | TorchLoaded | TorchReply | NumericReply | Failed | TorchMissing
+
+Reply = Answer | TorchUpdate
 """What the process sends."""
 
-Message = Reply | Restarting | GaveUp
+Message = Answer | Restarting | GaveUp
 """What the client hands on."""
 
 _LENGTH = struct.Struct(">Q")

@@ -12,10 +12,10 @@ import gc
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import IntEnum
+from enum import Enum, auto
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ from backprop_tui.engine.provenance import Locator, RawPlace, main_code
 from backprop_tui.engine.torch_record import Structure, TorchEdges, TorchRun, place_keys
 
 VERSION = str(torch.__version__)
+
+torch.set_num_threads(1)  # for such small tensors handing work around costs more than the work
 
 
 class TorchProgramError(Exception):
@@ -49,7 +51,6 @@ def run_torch(
 
     Raises TorchProgramError if the output is not a tensor, and whatever the program raises.
     """
-    torch.set_num_threads(1)  # such small tensors: handing work around costs more than it
     collecting = gc.isenabled()
     gc.disable()  # what is recorded is kept: collecting would only walk over ever more of it
     try:
@@ -71,7 +72,9 @@ def run_torch(
 
 
 def _leaf(value: Value) -> torch.Tensor:
-    return torch.tensor(value, dtype=torch.float64, requires_grad=True)
+    if type(value) is float:
+        return torch.tensor(value, dtype=_FLOAT64, requires_grad=True)
+    return torch.from_numpy(np.array(value, dtype=np.float64)).requires_grad_()
 
 
 _TENSOR = torch.Tensor
@@ -90,17 +93,17 @@ def _is_inside(code: CodeType) -> bool:
     return inside
 
 
-class _Call(IntEnum):
+class _Call(Enum):
     """What has to be known about a function before it is called."""
 
-    PLAIN = 0
-    IN_PLACE = 1
+    PLAIN = auto()
+    IN_PLACE = auto()
     """It changes its first argument."""
-    ROWS = 2
+    ROWS = auto()
     """It may be what `for row in tensor` does."""
 
 
-_PLAIN = _Call.PLAIN
+_PLAIN, _IN_PLACE, _ROWS = _Call
 _ITER = torch.Tensor.__iter__.__code__
 
 _IN_PLACE_OPERATORS = {
@@ -133,6 +136,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self._main = main
         self._locator = Locator(main)
+        self._spot = self._locator.spot
         self.results: list[torch.Tensor] = []
         self.places: list[RawPlace | None] = []
         self.grad_edges: dict[int, GradientEdge] = {}
@@ -143,12 +147,11 @@ class _Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         call = _CALLS.get(func)
-        if call is None:
-            call = _examine(func)
         if call is not _PLAIN:
-            if call is _Call.IN_PLACE:
+            call = _examine(func) if call is None else call
+            if call is _IN_PLACE:
                 self._settle()
-            elif sys._getframe(1).f_code is _ITER:
+            elif call is _ROWS and sys._getframe(1).f_code is _ITER:
                 return self._rows(args[0])
         result = func(*args, **kwargs) if kwargs else func(*args)
         if (
@@ -156,17 +159,14 @@ class _Recorder(TorchFunctionMode):
             if type(result) is _TENSOR
             else isinstance(result, _TENSOR) and result.is_floating_point()
         ):
+            frame: FrameType | None = sys._getframe(1)
+            while (code := frame.f_code) is not self._main and _is_inside(code):  # type: ignore[union-attr]
+                frame = frame.f_back  # type: ignore[union-attr]
+                if frame is None:
+                    break
             self.results.append(result)
-            self.places.append(self._place(sys._getframe(1)))
+            self.places.append(None if frame is None else self._spot(frame))
         return result
-
-    def _place(self, frame: FrameType) -> RawPlace | None:
-        """Where the program is: past torch's frames and ours."""
-        while frame.f_code is not self._main and _is_inside(frame.f_code):
-            if frame.f_back is None:
-                return None
-            frame = frame.f_back
-        return self._locator.locate(frame)
 
     def _rows(self, tensor: torch.Tensor) -> Iterator[torch.Tensor]:
         """`for row in tensor`: each row when its turn comes, as the tape does it."""
@@ -203,7 +203,7 @@ def _finish(
     hooks = _EdgeHooks(wanted, wanted_entries, offset) if edges else None
     gradients: tuple[torch.Tensor | None, ...]
     if output.requires_grad:
-        start = torch.ones_like(output)
+        start = torch.ones_like(output) if output.dim() else None
         gradients = torch.autograd.grad(output, wanted, start, allow_unused=True)
     else:
         gradients = (None,) * len(wanted)
@@ -238,8 +238,8 @@ def _flat(tensors: Sequence[Any], groups: Mapping[Shape, list[int]]) -> NDArray[
     for shape, members in groups.items():
         together = [tensors[entry] for entry in members]
         joined = torch.cat(together) if shape else torch.stack(together)
-        parts.append(joined.numpy().reshape(-1))
-    return np.concatenate(parts)
+        parts.append(joined.reshape(-1))
+    return cast(NDArray[np.float64], torch.cat(parts).numpy())
 
 
 class _EdgeHooks:

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import BinaryIO
 
 from backprop_tui.engine.numeric import differences
+from backprop_tui.engine.torch_record import Structure, TorchRun
 from backprop_tui.lessons import find_lesson
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.reference.protocol import (
@@ -33,6 +34,7 @@ from backprop_tui.reference.protocol import (
     TorchLoaded,
     TorchMissing,
     TorchReply,
+    TorchUpdate,
     one_line,
     read_message,
     to_bytes,
@@ -63,6 +65,7 @@ class Worker:
         self._newest: Request | None = None
         self._todo: list[str] = []
         self._torch: ModuleType | None = None
+        self._structure: Structure | None = None  # the last one sent
         self._torch_asked = self._closed = False
 
     def submit(self, request: Request) -> None:
@@ -96,6 +99,8 @@ class Worker:
         except SystemExit:
             reply = Failed(request.id, what, "the program called exit()")
         if reply is not None and not self._is_stale(request):
+            if isinstance(reply, TorchReply):
+                self._structure = reply.run.structure
             self._send(reply)
 
     def _next(self) -> tuple[Request, str] | None:
@@ -126,9 +131,11 @@ class Worker:
             )
             return NumericReply(request.id, found) if found.complete else None
         assert self._torch is not None
-        run = self._torch.run_torch(
+        run: TorchRun = self._torch.run_torch(
             lesson.program, request.leaves, request.sizes, edges=what == "edges"
         )
+        if self._structure is not None and run.structure.same_as(self._structure):
+            return TorchUpdate(request.id, run.values, run.gradients, run.given, run.edges)
         return TorchReply(request.id, run)
 
     def _between_elements(self, request: Request) -> bool:

@@ -150,7 +150,8 @@ class BackpropApp(App[None]):
         screen.beside_pending(self._torch_word)
         if self._client is not None:
             inputs = screen.session.inputs
-            self._client.request(screen.session.lesson.id, inputs.leaves, inputs.sizes)
+            lesson = screen.session.lesson.id
+            self._client.request(lesson, inputs.leaves, inputs.sizes, edges=True)
             self._asking = screen
 
     def _reference_says(self, message: Message) -> None:

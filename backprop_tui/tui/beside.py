@@ -67,4 +67,5 @@ class Beside:
         summary = self.comparison.summary()
         if summary.differing:
             return f"torch ✗ differs at {summary.differing[0]}", "differ"
-        return f"torch ✓ agrees at {summary.nodes} nodes", "agree"
+        edges = f", {summary.edges} edges" if summary.edges else ""
+        return f"torch ✓ agrees: {summary.nodes} nodes{edges}", "agree"

@@ -24,7 +24,10 @@ class EquationsView(LinesView):
 
     def show_session(self, session: Session) -> None:
         """Show the equations of a session's lesson."""
-        self.set_paragraphs(equations(session))
+        lesson = session.lesson
+        idea = [Paragraph((Piece(lesson.idea),)), Paragraph(())]
+        sources = [Paragraph((Piece(text, "muted"),), 2) for text in lesson.references]
+        self.set_paragraphs([*equations(session), Paragraph(()), *idea, *sources])
 
 
 def equations(session: Session, *, derivation: bool = True) -> list[Paragraph]:

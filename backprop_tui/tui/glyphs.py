@@ -12,7 +12,8 @@ from rich.cells import cell_len
 _SAME = (
     # Mathematics. ⊙ is the product of matching cells: a star like any other product.
     ("−‐‑‒–—―⁻₋", "-"),
-    ("·⊙×⋅∙∗•", "*"),
+    ("·⊙⋅∙∗•", "*"),
+    ("×⨯", "x"),
     ("÷⁄∕", "/"),
     ("∂δ", "d"),
     ("ΣσςΔτλμεηθπρφω", "SsstDlmentprfw"),

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import textwrap
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -108,6 +110,9 @@ class Scalar(NamedTuple):
 MIN_CELL = 4
 """Cells of matrices are at least so wide, so that columns seldom move when a number changes."""
 
+LONG_ROW = 200
+"""Of a row with more cells, only those that are seen are drawn."""
+
 MEANINGS = (24, 10)
 """So much of each meaning should be seen; the second if else not everything would be."""
 
@@ -128,7 +133,16 @@ def _described(x: int, meaning: str, edited: bool, room: int) -> list[Piece]:
 
 def _cut(text: str, room: int) -> str:
     """The text, or as much of it as there is room for."""
-    return text if len(text) <= room else text[: max(0, room - 1)].rstrip(" ,;·") + "…"
+    if cell_len(text) <= room:
+        return text
+    while cell_len(text) > max(0, room - 1):
+        text = text[:-1]
+    return text.rstrip(" ,;·") + "…"
+
+
+def _narrow(text: str) -> str:
+    """The text with one cell for each character, as a caret and a frame need it."""
+    return "".join(char if cell_len(char) == 1 else "?" for char in text)
 
 
 class ScalarBlock:
@@ -138,11 +152,12 @@ class ScalarBlock:
         self.scalars = tuple(scalars)
         texts = [row[0] for row in format_matrix(np.array([[s.number] for s in scalars]))]
         self._texts = [text.rjust(MIN_CELL) for text in texts]
-        self._names = max(len(s.spot.name) for s in scalars) + 1  # and a star
+        self._names = max(cell_len(s.spot.name) for s in scalars) + 1  # and a star
         self._cell = max(map(len, self._texts)) + 2
         self._fixed = self._names + self._cell + 1
-        self._longest = max(len(s.meaning) for s in scalars) + len(EDITED)
+        self._longest = max(cell_len(s.meaning) for s in scalars) + len(EDITED)
         self.height = len(scalars)
+        self.long_rows = False
         self.wide = self.need(self._longest)
 
     def need(self, meaning: int) -> int:
@@ -178,13 +193,15 @@ class ScalarBlock:
         row = (self.row_of(spot) or 0) + rows
         return self.scalars[row].spot if not columns and 0 <= row < self.height else None
 
-    def line(self, y: int, width: int, chosen: Spot | None) -> list[Piece]:
+    def line(
+        self, y: int, width: int, chosen: Spot | None, seen: range | None = None
+    ) -> list[Piece]:
         """The text of a line; the chosen cell has a role of its own."""
         spot, _, meaning, edited = self.scalars[y]
         here = spot == chosen
         return [
             Piece(0, spot.name, "name-chosen" if here else "name"),
-            *([Piece(len(spot.name), "*", "edited")] if edited else []),
+            *([Piece(cell_len(spot.name), "*", "edited")] if edited else []),
             Piece(self._names, f" {self._texts[y]} ", "cursor" if here else "cell"),
             *_described(self._fixed, meaning, edited, width - self._fixed),
         ]
@@ -205,20 +222,15 @@ class MatrixBlock:
         shape = grid.shape
         # A vector's length alone would look like a number; torch writes it so, too.
         self._shape = format_shape(shape) if len(shape) > 1 else f"[{format_shape(shape)}]"
-        self._heading = len(name) + 1 + 1 + len(self._shape) + 2  # the star has its own place
+        self._heading = cell_len(name) + 1 + 1 + len(self._shape) + 2  # the star has its own place
         self.height = 1 + grid.height
-        self._described = len(meaning) + len(EDITED)  # nothing moves when it is edited
+        self.long_rows = grid.columns > LONG_ROW
+        self._described = cell_len(meaning) + len(EDITED)  # nothing moves when it is edited
         self.wide = self.need(self._described)
 
     def need(self, meaning: int) -> int:
         """The width with so much of its meaning."""
         return max(self._offsets[-1] + 1, self._heading + min(self._described, meaning))
-
-    def spots(self) -> Iterator[Spot]:
-        """All cells, in reading order."""
-        for row in range(self.grid.rows):
-            for column in range(self.grid.columns):
-                yield Spot(self.name, self.grid.index(row, column))
 
     def box(self, spot: Spot) -> Box:
         """Where a cell is in the block."""
@@ -241,8 +253,8 @@ class MatrixBlock:
     def nearest(self, row: int, x: int) -> Spot:
         """The cell of a row that is closest to a column of the screen."""
         row = max(0, min(row, self.grid.rows - 1))
-        beyond = sum(offset <= x for offset in self._offsets[1:-1])
-        return Spot(self.name, self.grid.index(row, beyond))
+        column = bisect_right(self._offsets, x) - 1
+        return Spot(self.name, self.grid.index(row, max(0, min(column, self.grid.columns - 1))))
 
     def number(self, spot: Spot) -> float:
         """A cell's number."""
@@ -256,11 +268,16 @@ class MatrixBlock:
             return Spot(self.name, self.grid.index(row, column))
         return None
 
-    def line(self, y: int, width: int, chosen: Spot | None) -> list[Piece]:
-        """The text of a line; the chosen cell has a role of its own."""
+    def line(
+        self, y: int, width: int, chosen: Spot | None, seen: range | None = None
+    ) -> list[Piece]:
+        """The text of a line; the chosen cell has a role of its own.
+
+        Of a row with very many cells, only those in the columns of the screen that are `seen`.
+        """
         here = chosen is not None and chosen.name == self.name and not chosen.is_size
         if y == 0:
-            x = len(self.name)
+            x = cell_len(self.name)
             return [
                 Piece(0, self.name, "name-chosen" if here else "name"),
                 *([Piece(x, "*", "edited")] if self.edited else []),
@@ -274,7 +291,11 @@ class MatrixBlock:
         left, right = _brackets(row % grid.slice_rows, grid.slice_rows)
         at = grid.place(chosen.index) if here and chosen is not None else None
         pieces = [Piece(0, left, "bracket")]
-        for column in range(grid.columns):
+        first, last = 0, grid.columns
+        if seen is not None and self.long_rows:
+            first = max(0, bisect_right(self._offsets, seen.start) - 1)
+            last = min(last, bisect_right(self._offsets, seen.stop))
+        for column in range(first, last):
             width = self._widths[column]
             text = f"{grid.text(row, column):>{width - 1}} "
             role = "cursor" if at == (row, column) else "cell"
@@ -503,15 +524,15 @@ class LeavesView(ScrollView, can_focus=True):
     **Paste** one number into a cell, or a whole vector or matrix into a leaf: JSON, what NumPy
     or PyTorch print, or cells from a spreadsheet.
 
-    `r` puts the chosen leaf back to the lesson's numbers.
+    `r` puts the chosen leaf, or size, back to the lesson's own.
     """
 
     NUDGE: ClassVar[Binding.Group] = Binding.Group("Nudge", compact=True)
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,f2", "edit", "Edit", id="leaves.edit", key_display="⏎",
+        Binding("enter,f2", "edit", "Edit", id="leaves.edit", key_display="enter",
                 tooltip="Change the number in the chosen cell; or just type another one"),
-        Binding("enter", "commit", "Keep", id="leaves.commit", key_display="⏎",
+        Binding("enter", "commit", "Keep", id="leaves.commit", key_display="enter",
                 tooltip="Take the number that was typed"),
         Binding("tab", "commit_and_next", "Keep, next cell", id="leaves.commit_next",
                 key_display="tab", tooltip="Take the number and go to the next cell"),
@@ -532,7 +553,7 @@ class LeavesView(ScrollView, can_focus=True):
         Binding("ctrl+up,alt+up", "nudge('0.1')", "Slightly more", show=False,
                 id="leaves.slightly_more", tooltip="More, a tenth as far"),
         Binding("r", "reset", "Reset leaf", id="leaves.reset",
-                tooltip="Put the chosen leaf back to the lesson's own numbers"),
+                tooltip="Put the chosen leaf, or size, back to the lesson's own"),
         *(
             Binding(keys, f"move('{where}')", text, show=False, id=f"leaves.{where}", tooltip=tip)
             for keys, where, text, tip in (
@@ -579,6 +600,7 @@ class LeavesView(ScrollView, can_focus=True):
         scrollbar-size: 1 1;
         scrollbar-background: $background;
         scrollbar-color: $panel;
+        scrollbar-corner-color: $background;
     }
     LeavesView:focus { border-top: heavy $accent; border-title-style: bold; }
     LeavesView > .leaves--name { color: $text-primary; text-style: bold; }
@@ -643,7 +665,7 @@ class LeavesView(ScrollView, can_focus=True):
             self.number = number
 
     class ResetRequested(Edited):
-        """A leaf, or a size, shall be put back to the lesson's own."""
+        """A leaf shall be put back to the lesson's own value."""
 
     def __init__(
         self, *, name: str | None = None, id: str | None = None, classes: str | None = None
@@ -829,10 +851,17 @@ class LeavesView(ScrollView, can_focus=True):
         self._overlay_changed()
 
     def _drop_changed_lines(self, old: Placed, block: Block) -> None:
-        """Repaint the lines in which two blocks of one size differ."""
-        for y in range(block.height):
-            if old.block.line(y, old.width, None) != block.line(y, old.width, None):
+        """Repaint the lines in which two blocks of one size differ, if they have been seen."""
+        seen = self._columns_seen(old.x)
+        for y in [y - old.y for y in self._strips if 0 <= y - old.y < block.height]:
+            texts = [b.line(y, old.width, None, seen) for b in (old.block, block)]
+            if texts[0] != texts[1]:
                 self._refresh_line(old.y + y)
+
+    def _columns_seen(self, x: int) -> range:
+        """The columns of the screen that are seen, counted from a block's left edge."""
+        left = self.scroll_offset.x - x
+        return range(left, left + self._seen.width)
 
     def _lay_out(self) -> None:
         self._strips.clear()
@@ -926,19 +955,25 @@ class LeavesView(ScrollView, can_focus=True):
         for placed in self._placed:
             if not 0 <= y - placed.y < placed.block.height:
                 continue
-            for x, text, role in placed.block.line(y - placed.y, placed.width, self._spot):
+            seen = self._columns_seen(placed.x)
+            for x, text, role in placed.block.line(y - placed.y, placed.width, self._spot, seen):
                 if not text:
                     continue
                 if placed.x + x > column:
                     segments.append(Segment(" " * (placed.x + x - column), base))
                 segments.append(self._segment(text, role))
-                column = placed.x + x + len(text)
+                column = placed.x + x + cell_len(text)
         strip = Strip(segments or [Segment("", base)], column)
         for x, overlay in self._overlays(y):
             strip = strip.extend_cell_length(x, base)
             rest = strip.crop(x + overlay.cell_length)
             strip = Strip.join([strip.crop(0, x), overlay, rest])
         return strip
+
+    def watch_scroll_x(self, old_value: float, new_value: float) -> None:
+        if any(block.long_rows for block in self._blocks):
+            self._strips.clear()  # they hold only what could be seen
+        super().watch_scroll_x(old_value, new_value)
 
     def _overlays(self, y: int) -> Iterator[tuple[int, Strip]]:
         """What is drawn over a line of the content, and where."""
@@ -973,7 +1008,7 @@ class LeavesView(ScrollView, can_focus=True):
         role = "draft-refused" if draft.refusal else "draft"
         room = width - 2
         start = max(0, min(draft.caret - room + 1, len(draft.text) + 1 - room))
-        shown = f"{draft.text} "[start : start + room]
+        shown = f"{_narrow(draft.text)} "[start : start + room]
         caret = draft.caret - start
         before = " " + shown[:caret]
         after = shown[caret + 1 :]
@@ -994,7 +1029,7 @@ class LeavesView(ScrollView, can_focus=True):
         if box is None:
             return {}
         width = max(10, min(self._seen.width - 2, 58))
-        lines = textwrap.wrap(message, width - 4)[:4]
+        lines = textwrap.wrap(_narrow(message), width - 4)[:4]
         longest = max(map(len, lines))
         shown = [
             f" {'!' if number == 0 else ' '} {line:<{longest}} "
@@ -1026,7 +1061,7 @@ class LeavesView(ScrollView, can_focus=True):
         segments: list[Segment] = []
         for text, role in pieces:
             segments.append(self._segment(_cut(text, width), role))
-            width -= len(text)
+            width -= cell_len(text)
             if width <= 0:
                 break
         return Strip(segments).crop_extend(0, self._seen.width, self.rich_style)
@@ -1286,7 +1321,7 @@ class LeavesView(ScrollView, can_focus=True):
     def _nudge(self, spot: Spot, times: Decimal) -> None:
         # A key held down is faster than the answers: go on from what was posted last.
         number = self._posted[-1] if self._posted else self._number(spot)
-        self._refusal, self._submitted = "", None
+        before, self._refusal, self._submitted = self._refusal, "", None
         if spot.is_size:
             size = self._size_named(spot.name)
             by = int(times) or (1 if times > 0 else -1)
@@ -1295,16 +1330,23 @@ class LeavesView(ScrollView, can_focus=True):
                 self._refusal = f"{size.name} goes from {size.minimum} to {size.maximum}"
         else:
             moved = nudged(number, times)
-        self._overlay_changed()
+        if self._refusal != before:
+            self._overlay_changed()
         if moved != number and not math.isnan(moved):
             self._posted.append(moved)
             self._post(spot, moved)
 
     def action_reset(self) -> None:
-        """Have the chosen leaf put back to the lesson's own numbers."""
-        if self._spot is not None:
-            self._refusal = ""
-            self.post_message(self.ResetRequested(self, self._spot.name))
+        """Have the chosen leaf, or size, put back to the lesson's own."""
+        spot = self._spot
+        if spot is None:
+            return
+        self._refusal = ""
+        self._overlay_changed()
+        if not spot.is_size:
+            self.post_message(self.ResetRequested(self, spot.name))
+        elif self._number(spot) != (default := self._size_named(spot.name).default):
+            self._post(spot, default)
 
     async def on_key(self, event: events.Key) -> None:
         """Text begins an edit or goes into it."""

@@ -192,6 +192,7 @@ class MatrixView(ScrollView, can_focus=True):
         scrollbar-size: 1 1;
         scrollbar-background: $background;
         scrollbar-color: $panel;
+        scrollbar-corner-color: $background;
     }
     MatrixView:focus { border-top: heavy $accent; border-title-style: bold; }
     MatrixView > .matrix--cell { color: $foreground; }

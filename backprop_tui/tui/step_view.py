@@ -43,7 +43,24 @@ def paragraphs(session: Session) -> list[Paragraph]:
             found.append(Paragraph(()))
         step = session.trace.steps[position]
         found.extend(_explained(explain(session.trace, step, session.lesson.notes)))
+    found.extend(_turning_point(session))
     return found
+
+
+def _turning_point(session: Session) -> list[Paragraph]:
+    """Where a pass is over: what comes next, and what the lesson is about."""
+    if session.position == session.trace.steps.backward_start - 1:
+        text = "The forward pass is complete. The next step starts the backward pass."
+        idea = Paragraph((Piece(session.lesson.idea, "muted"),))
+        return [_hint(text), Paragraph(()), idea]
+    if session.at_end:
+        text = "The backward pass is complete: every leaf has its gradient. Change one and look."
+        return [_hint(text)]
+    return []
+
+
+def _hint(text: str) -> Paragraph:
+    return Paragraph((Piece("▸ ", "gradient"), Piece(text, "gradient")), 2)
 
 
 def _beginning(session: Session) -> list[Paragraph]:

@@ -1,6 +1,6 @@
 """Our own two themes: forward is blue, backward is amber, in the dark and in the light."""
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = Theme(
     name="backprop-dark",
@@ -31,3 +31,15 @@ LIGHT = Theme(
     panel="#d9d6cc",
     dark=False,
 )
+
+
+def find_theme(name: str) -> str:
+    """The theme that is meant: `dark` is our own backprop-dark.
+
+    Raises LookupError, which names the known ones.
+    """
+    known = [DARK.name, LIGHT.name, *sorted(BUILTIN_THEMES)]
+    for theme in (name, f"backprop-{name}"):
+        if theme in known:
+            return theme
+    raise LookupError(f"there is no theme “{name}”: known: {', '.join(known)}")

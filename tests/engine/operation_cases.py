@@ -336,9 +336,7 @@ MAKERS: dict[type[Operation], dict[str, Maker]] = {
     Stack: {"stack": joined("stack")},
 }
 
-NAMED = [
-    (op, name, make) for op, makers in MAKERS.items() for name, make in makers.items()
-]
+NAMED = [(op, name, make) for op, makers in MAKERS.items() for name, make in makers.items()]
 """(operation, case's name, maker) for parametrised tests."""
 
 IDS = [f"{op.__name__}-{name}" for op, name, _ in NAMED]

@@ -60,7 +60,9 @@ def test_a_scalar_comes_back_as_a_float() -> None:
 
 
 def test_the_step_shows_raw_sum_and_axes() -> None:
-    trace = by_hand(lambda xp, *, x, b: xp.sum((x + b) * x), {"x": np.ones((5, 3)), "b": [[1, 2, 3]]})
+    trace = by_hand(
+        lambda xp, *, x, b: xp.sum((x + b) * x), {"x": np.ones((5, 3)), "b": [[1, 2, 3]]}
+    )
     step = next(
         s for s in trace.steps
         if s.kind is StepKind.SEND and s.edge.target == trace.graph.leaves["b"]

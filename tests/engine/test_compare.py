@@ -165,12 +165,12 @@ def test_a_call_elsewhere_is_absent_and_nothing_agrees() -> None:
 
 
 def test_calls_are_matched_by_place_and_turn_not_by_number() -> None:
-    def program(xp: Any, x: Any, *, T: int) -> Any:  # noqa: N803
-        for t in range(T):
+    def program(xp: Any, x: Any, *, steps: int) -> Any:
+        for t in range(steps):
             x = x * (t + 2)
         return x
 
-    trace = backward(record(program, {"x": 1.5}, {"T": 3}))
+    trace = backward(record(program, {"x": 1.5}, {"steps": 3}))
     run = echo(trace)
     keys = run.structure.keys
     extra = Structure(("x",), (None, *keys), ((),) * (len(keys) + 2))
@@ -189,7 +189,6 @@ def test_pending_and_absent_references() -> None:
     found = compare(trace)
     assert found.verdict(0) is Verdict.PENDING
     assert found.leaves["a"].verdict is Verdict.PENDING
-    assert found.pending
     found = compare(trace, torch_expected=False, numeric_expected=False)
     assert found.verdict(0) is Verdict.ABSENT
     assert found.leaves["a"].verdict is Verdict.ABSENT
@@ -227,6 +226,17 @@ def test_finite_differences_say_where_they_have_nothing_to_say(
     program: Any, x: float, verdict: Verdict
 ) -> None:
     assert numeric(program, x=x).leaves["x"].numeric_verdict is verdict
+
+
+def test_uncertain_differences_alone_check_nothing() -> None:
+    def program(xp: Any, x: Any) -> Any:
+        return (1e16 + x * 1e4) - 1e16
+
+    trace = traced(program, x=1.0)
+    trace.gradients = [1e9, *trace.gradients[1:]]
+    found = compare(trace, None, differences(program, {"x": 1.0}), torch_expected=False)
+    assert found.leaves["x"].verdict in (Verdict.UNCERTAIN, Verdict.DIFFER)
+    assert not found.summary().all_agree
 
 
 def test_an_interrupted_run_is_pending() -> None:

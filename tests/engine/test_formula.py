@@ -248,8 +248,7 @@ ARRAYS = {
     "C": np.array([[0.9, -1.7], [-0.6, 0.8]]),
 }
 SCALARS = {"a": 1.7, "b": 0.6, "c": -2.3, "k": -0.8}
-ASCII = {" · ": "*", " ⊙ ": "*", " − ": "-", "−": "-", "ᵀ": ".T", "^": "**", "√": "sqrt ",
-         "²": "**2", "³": "**3", "⁻": "-"}  # fmt: skip
+ASCII = {" · ": "*", " ⊙ ": "*", " − ": "-", "−": "-", "ᵀ": ".T", "^": "**", "²": "**2", "³": "**3", "⁻": "-"}  # fmt: skip
 
 
 def expression(rng: np.random.Generator, arrays: bool, depth: int = 4) -> str:
@@ -267,28 +266,18 @@ def expression(rng: np.random.Generator, arrays: bool, depth: int = 4) -> str:
 
 
 def reread(shown: str) -> str:
-    """A rendered formula as Python again; √ binds as strongly as a name."""
+    """A rendered formula as Python again."""
     for sign, plain in ASCII.items():
-        if sign != "√":
-            shown = shown.replace(sign, plain)
-    while "√" in shown:
+        shown = shown.replace(sign, plain)
+    while "√" in shown:  # from the right, so that what it stands before is plain already
         at = shown.rindex("√")
-        rest = shown[at + 1 :]
-        end = len(rest) - len(rest.lstrip("abck23"))
-        if rest.startswith("("):
-            depth = 0
-            for end, char in enumerate(rest, 1):  # noqa: B007
-                depth += (char == "(") - (char == ")")
-                if not depth:
-                    break
-        elif rest.startswith(("tanh", "sqrt")):
-            end = rest.index("(")
-            depth = 0
-            for end, char in enumerate(rest[end:], end + 1):  # noqa: B007
-                depth += (char == "(") - (char == ")")
-                if not depth:
-                    break
-        shown = f"{shown[:at]}sqrt({rest[:end]}){rest[end:]}"
+        end = at + 2  # a name
+        if "(" in shown[at + 1 : at + 6] and shown[at + 1] not in "abck23":
+            end, depth = shown.index("(", at), 0
+            while depth or end == shown.index("(", at):
+                depth += (shown[end] == "(") - (shown[end] == ")")
+                end += 1
+        shown = f"{shown[:at]}sqrt({shown[at + 1 : end]}){shown[end:]}"
     return shown
 
 

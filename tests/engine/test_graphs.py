@@ -249,9 +249,7 @@ def test_mazur() -> None:
     np.testing.assert_allclose(
         new_w2, [0.35891648, 0.408666186, 0.511301270, 0.561370121], atol=6e-9
     )
-    np.testing.assert_allclose(
-        new_w1, [0.149780716, 0.19956143, 0.24975114, 0.29950229], atol=6e-9
-    )
+    np.testing.assert_allclose(new_w1, [0.149780716, 0.19956143, 0.24975114, 0.29950229], atol=6e-9)
     after = by_hand(mazur, {**MAZUR, "W1": new_w1.reshape(2, 2), "W2": new_w2.reshape(2, 2)})
     # Not the post's 0.291027924: see reference-cases.md, erratum.
     assert after.graph[after.graph.output].value == pytest.approx(0.29102777369, abs=5e-11)

@@ -162,28 +162,39 @@ def test_a_forgotten_sum_over_broadcast_axes_is_caught(monkeypatch: pytest.Monke
 
 # ── corners ───────────────────────────────────────────────────────────────────────────────────
 
+CUBE = np.arange(60.0).reshape(3, 4, 5)
+
 CORNERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "row used twice": (lambda xp, *, a: a[[0, 2, 0, 0]] ** 2, {"a": [[1.0, 2], [3, 4], [5, 6]]}),
     "empty slice": (lambda xp, *, a: xp.sum(a[1:1]) + xp.sum(a), {"a": [1.0, 2.0]}),
     "new axis": (lambda xp, *, a: a[:, None] * a[None, :], {"a": [1.0, 2.0, 3.0]}),
     "scalar with new axis": (lambda xp, *, a: a[None] * a, {"a": 3.0}),
     "scalar with ellipsis": (lambda xp, *, a: a[...] * 2, {"a": 3.0}),
-    "number beside a list": (lambda xp, *, a: a[0, :, [1, 2]], {"a": np.arange(60.0).reshape(3, 4, 5)}),
-    "list beside a number": (lambda xp, *, a: a[[0, 1], :, -1], {"a": np.arange(60.0).reshape(3, 4, 5)}),
-    "slice, number, list": (lambda xp, *, a: a[:, 1, [1, 1]], {"a": np.arange(60.0).reshape(3, 4, 5)}),
-    "list, none, number": (lambda xp, *, a: a[[0, 0], None, 2], {"a": np.arange(12.0).reshape(3, 4)}),
-    "rows and columns": (lambda xp, *, a: a[[0, 1, 1], [2, 0, 0]] ** 2, {"a": np.arange(6.0).reshape(2, 3)}),
+    "number beside a list": (lambda xp, *, a: a[0, :, [1, 2]], {"a": CUBE}),
+    "list beside a number": (lambda xp, *, a: a[[0, 1], :, -1], {"a": CUBE}),
+    "slice, number, list": (lambda xp, *, a: a[:, 1, [1, 1]], {"a": CUBE}),
+    "list, none, number": (lambda xp, *, a: a[[0, 0], None, 2], {"a": CUBE[0]}),
+    "rows and columns": (lambda xp, *, a: a[[0, 1, 1], [2, 0, 0]] ** 2, {"a": CUBE[:2, 0]}),
     "mask": (lambda xp, *, a: a[[True, False, True]] ** 2, {"a": [1.0, 2.0, 3.0]}),
-    "picked by a mask of comparisons": (lambda xp, *, a: xp.sum((a > 1.5) * a**2), {"a": [1.0, 2.0, 3.0]}),
+    "comparison as mask": (lambda xp, *, a: xp.sum((a > 1.5) * a**2), {"a": [1.0, 2.0, 3.0]}),
     "cat same operand": (lambda xp, *, a: xp.cat([a, a, a], dim=-1) ** 2, {"a": [[1.0, 2.0]]}),
     "stack same operand": (lambda xp, *, a: xp.stack((a, a), dim=-1) ** 2, {"a": [1.0, 2.0]}),
     "stack scalars": (lambda xp, *, a, b: xp.stack([a, b, a]) ** 2, {"a": 1.5, "b": -2.0}),
     "concatenate": (lambda xp, *, a: xp.concatenate([a, a * 2]) ** 2, {"a": [1.0, 2.0]}),
-    "sum keepdim of all": (lambda xp, *, a: a / xp.sum(a, dim=None, keepdim=True), {"a": [[1.0, 2.0], [3.0, 5.0]]}),
-    "sum over no dimension": (lambda xp, *, a: xp.sum(a**2, dim=()), {"a": [[1.0, 2.0], [3.0, 5.0]]}),
+    "sum keepdim of all": (
+        lambda xp, *, a: a / xp.sum(a, dim=None, keepdim=True),
+        {"a": [[1.0, 2.0], [3.0, 5.0]]},
+    ),
+    "sum over no dimension": (
+        lambda xp, *, a: xp.sum(a**2, dim=()),
+        {"a": [[1.0, 2.0], [3.0, 5.0]]},
+    ),
     "sum of a scalar": (lambda xp, *, a: xp.sum(a, dim=-1) * 3, {"a": 2.0}),
     "mean of a scalar": (lambda xp, *, a: xp.mean(a) * 3, {"a": 2.0}),
-    "mean of a matrix by tuple": (lambda xp, *, a: xp.mean(a**2, dim=(0, -1)), {"a": [[1.0, 2.0], [3.0, 5.0]]}),
+    "mean of a matrix by tuple": (
+        lambda xp, *, a: xp.mean(a**2, dim=(0, -1)),
+        {"a": [[1.0, 2.0], [3.0, 5.0]]},
+    ),
     "squeeze scalar": (lambda xp, *, a: xp.squeeze(a) ** 2, {"a": 2.0}),
     "squeeze scalar dim": (lambda xp, *, a: xp.squeeze(a, 0) ** 2, {"a": 2.0}),
     "squeeze to scalar": (lambda xp, *, a: xp.squeeze(a) ** 2, {"a": [[2.0]]}),
@@ -194,17 +205,31 @@ CORNERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "view": (lambda xp, *, a: a.view(-1) ** 2, {"a": [[2.0, 3.0]]}),
     "methods": (lambda xp, *, a: a.tanh().sum(-1, keepdim=True).mean(), {"a": [[2.0, 3.0]]}),
     "method chain": (lambda xp, *, a: a.t().mm(a).relu().sum(dim=0).dot(a[0]), {"a": [[2.0, 3.0]]}),
-    "outer product by broadcasting": (lambda xp, *, a, b: a.unsqueeze(1) * b, {"a": [1.0, 2.0], "b": [3.0, 4.0, 5.0]}),
-    "scalar leaf broadcast": (lambda xp, *, a, b: (a * b) ** 2, {"a": 1.5, "b": [[1.0, 2.0], [3.0, 4.0]]}),
-    "length 1 broadcast both ways": (lambda xp, *, a, b: (a * b) ** 2, {"a": [[1.0], [2.0]], "b": [[3.0, 4.0]]}),
+    "outer product by broadcasting": (
+        lambda xp, *, a, b: a.unsqueeze(1) * b,
+        {"a": [1.0, 2.0], "b": [3.0, 4.0, 5.0]},
+    ),
+    "scalar leaf broadcast": (
+        lambda xp, *, a, b: (a * b) ** 2,
+        {"a": 1.5, "b": [[1.0, 2.0], [3.0, 4.0]]},
+    ),
+    "length 1 broadcast both ways": (
+        lambda xp, *, a, b: (a * b) ** 2,
+        {"a": [[1.0], [2.0]], "b": [[3.0, 4.0]]},
+    ),
     "length 1 vector beside scalar": (lambda xp, *, a, b: a * b, {"a": [2.0], "b": 3.0}),
     "nothing at all": (lambda xp, *, a, b: xp.sum(a * b), {"a": np.zeros((0,)), "b": [3.0]}),
-    "nothing in rows": (lambda xp, *, a, b: xp.sum(a + b, dim=0), {"a": np.zeros((0, 2)), "b": [3.0, 1.0]}),
+    "nothing in rows": (
+        lambda xp, *, a, b: xp.sum(a + b, dim=0),
+        {"a": np.zeros((0, 2)), "b": [3.0, 1.0]},
+    ),
     "builtin sum over rows": (lambda xp, *, a: sum(a**2), {"a": [1.0, 2.0, 3.0]}),
-    "rows by iteration": (lambda xp, *, a: sum(row * row for row in a), {"a": [[1.0, 2.0], [3.0, 4.0]]}),
+    "rows by iteration": (
+        lambda xp, *, a: sum(row * row for row in a),
+        {"a": [[1.0, 2.0], [3.0, 4.0]]},
+    ),
     "whole numbers": (lambda xp, *, a: a * 2 + 3 - 1 * True, {"a": [1.0, 2.0]}),
-    "numpy number on the left": (lambda xp, *, a: float(np.float64(2.0)) * a, {"a": [1.0, 2.0]}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CORNERS)
@@ -279,17 +304,15 @@ def test_a_numpy_matrix_on_the_left_of_a_product() -> None:
         (lambda xp, *, x: x.__setitem__(0, 1.0), {"x": [2.0]}, "in place"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_recorded_is_refused_in_words(
-    program: Any, leaves: Any, words: str
-) -> None:
+def test_what_cannot_be_recorded_is_refused_in_words(program: Any, leaves: Any, words: str) -> None:
     with pytest.raises(UnsupportedProgram, match=words):
         by_hand(program, leaves)
 
 
 def test_comparisons_are_of_the_values() -> None:
     def program(xp: Any, *, a: Any, b: Any) -> Any:
-        assert (a < b, a <= b, a > b, a >= b, a == b, a != b) == (True, True, False, False, False, True)
-        assert (a < 2, 2 > a, a == 1.0, a == a) == (True, True, True, True)
+        assert a < b and a <= b and not a > b and not a >= b and not a == b and a != b
+        assert a < 2 and 2 > a and a == 1.0 and a == a
         assert bool(a) and float(a) == 1.0 and a.item() == 1.0
         return a * b
 

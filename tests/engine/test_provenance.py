@@ -6,7 +6,6 @@ import importlib.util
 import linecache
 import math
 import sys
-import textwrap
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -105,7 +104,7 @@ def test_a_subscripted_place_for_results() -> None:
 
 def test_unused_and_returned_values() -> None:
     def program(xp: Any, *, a: Any) -> Any:
-        a * 5  # noqa: B018
+        a * 5
         return xp.sum(a * 2)
 
     check_ids(program, ["output", "output/mul", "output#2"])
@@ -459,11 +458,13 @@ def test_decorated_nested_and_defaulted_functions() -> None:
 
 def test_spans_and_text() -> None:
     def program(xp: Any, *, a: Any) -> Any:
+        # fmt: off
         π_wert = a * 2 + "äöü€😀".count("ö"); z = π_wert * a  # noqa: E702
+        # fmt: on
         return z
 
     graph = recorded(program, "a")
-    line = program.__code__.co_firstlineno + 1
+    line = program.__code__.co_firstlineno + 2
     source = linecache.getline(__file__, line)
     seen = {}
     for n in graph:
@@ -481,16 +482,18 @@ def test_spans_and_text() -> None:
 
 def test_an_expression_over_several_lines() -> None:
     def program(xp: Any, *, a: Any) -> Any:
+        # fmt: off
         z = (
             a
             * 2
         ) + xp.tanh(
             a
         )
-        return z  # fmt: skip
+        # fmt: on
+        return z
 
     graph = recorded(program, "a")
-    first = program.__code__.co_firstlineno
+    first = program.__code__.co_firstlineno + 1
     place = graph[graph.index_of["z"]].place
     assert place is not None and place.site.span is not None
     assert (place.site.span.line, place.site.span.end_line) == (first + 1, first + 6)

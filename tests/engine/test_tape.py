@@ -174,7 +174,7 @@ def test_a_leaf_may_be_the_output() -> None:
 def test_the_output_need_not_be_the_last() -> None:
     def program(xp: Any, *, a: Any) -> Any:
         y = a * 3
-        y * 100  # noqa: B018
+        y * 100
         return y
 
     trace = by_hand(program, {"a": 2.0})

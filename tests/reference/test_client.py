@@ -260,3 +260,35 @@ def test_leaves_may_change_after_the_request() -> None:
         assert found.run.leaves["x"].value.shape == (3,)
 
     run(scenario)
+
+
+DEAF = """
+import signal
+signal.pause()
+"""
+
+
+def test_a_process_that_does_not_read_holds_nothing_up(tmp_path: Path) -> None:
+    async def scenario(listener: Listener) -> None:
+        while listener.client.pid is None:
+            await asyncio.sleep(0)
+        large = {"x": np.ones(100_000)}  # more than the pipe takes
+        begun = time.monotonic()
+        for _ in range(50):
+            listener.client.request("sum-of-squares", large, {})
+        assert time.monotonic() - begun < 5.0
+
+    run(scenario, command=script(tmp_path / "deaf.py", DEAF))
+
+
+def test_large_leaves_arrive_whole() -> None:
+    async def scenario(listener: Listener) -> None:
+        await listener.wait_for(Started)
+        for _ in range(3):  # the older ones have begun to be sent
+            leaves = {"x": np.ones((500, 200)), "unknown": 1.0}
+            number = listener.client.request("sum-of-squares", leaves, {}, torch=False)
+        failed = await listener.wait_for(Failed)
+        assert (failed.id, failed.what) == (number, "numeric")
+        assert "unknown" in failed.reason
+
+    run(scenario)

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from random_graphs import random_program
 
 import backprop_tui
 from backprop_tui.engine.compare import Comparison, Verdict, compare
 from backprop_tui.engine.graph import Edge
 from backprop_tui.engine.operations.base import Contribution
 from backprop_tui.engine.operations.products import MatrixMatrix
+from backprop_tui.engine.rounding import gradient_rounding, value_rounding
 from backprop_tui.engine.run import record
 from backprop_tui.engine.trace import backward
 from backprop_tui.lessons import catalogue, find_lesson
@@ -115,6 +117,27 @@ def test_other_programs_agree_at_every_node(name: str) -> None:
     assert summary.differing == ()
     assert summary.absent == 0
     assert summary.edges == edges_of(found)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_programs_agree_at_every_node_and_edge(seed: int) -> None:
+    program, leaves = random_program(np.random.default_rng(seed), 30)
+    found = beside(program, **leaves)
+    summary = found.summary()
+    assert summary.differing == ()
+    assert summary.absent == 0
+    assert summary.edges == edges_of(found)
+
+
+def test_rounding_can_be_estimated_for_every_operation() -> None:
+    program, leaves = random_program(np.random.default_rng(7), 200)
+    trace = backward(record(program, leaves))
+    values = value_rounding(trace.graph)
+    slopes = gradient_rounding(trace, values)
+    for errors, known in ((values, [n.value for n in trace.graph]), (slopes, trace.gradients)):
+        for error, value in zip(errors, known, strict=True):
+            assert np.shape(error) == np.shape(0.0 if value is None else value) or value is None
+            assert np.isfinite(error).all()
 
 
 def test_helpers_and_comprehensions_are_matched_by_their_callers() -> None:

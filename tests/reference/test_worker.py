@@ -24,6 +24,7 @@ from backprop_tui.reference.protocol import (
     TorchLoaded,
     TorchMissing,
     TorchReply,
+    TorchUpdate,
     one_line,
     read_message,
     to_bytes,
@@ -53,7 +54,12 @@ class Child:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
+        last: Any = None
         while (message := read_message(self.process.stdout)) is not None:  # type: ignore[arg-type]
+            if isinstance(message, TorchUpdate):
+                message = message.complete(last)
+            if isinstance(message, TorchReply):
+                last = message.run
             self.said.put(message)
 
     def ask(self, lesson: str, leaves: Mapping[str, Any] | None = None, **wants: Any) -> int:

@@ -1,5 +1,6 @@
 """From a recorded graph to boxes and links."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,7 @@ def test_every_node_is_drawn_but_constants_and_every_use_but_theirs(
     graph = trace.graph
     drawn = {node.index for node in graph if node.kind is not NodeKind.CONSTANT}
     assert set(model.boxes_of) == drawn
-    uses = {
-        (edge.source, edge.slot) for node in drawn for edge in graph.uses[node]
-    }
+    uses = {(edge.source, edge.slot) for node in drawn for edge in graph.uses[node]}
     assert set(model.link_of) == uses
     assert set(model.drawing.places) == set(model.boxes)
     assert set(model.drawing.routes) == set(model.link_of.values())
@@ -74,7 +73,7 @@ def test_wires_go_from_the_operand_to_the_box_that_uses_it(
         (x0, y0), (x1, y1) = route[0], route[-1]
         assert y0 == above.y + above.height and above.x <= x0 < above.x + above.width
         assert y1 == below.y - 1 and below.x <= x1 < below.x + below.width
-        for (xa, ya), (xb, yb) in zip(route, route[1:], strict=False):
+        for (xa, ya), (xb, yb) in itertools.pairwise(route):
             assert abs(xa - xb) + abs(ya - yb) == 1
 
 
@@ -139,7 +138,9 @@ def test_a_copy_stands_in_the_block_of_its_step() -> None:
 
 def test_the_time_steps_have_titles_from_left_to_right() -> None:
     _, model = model_of("rnn", T=3)
-    in_order = [model.block_titles[b.index] for b in sorted(model.drawing.blocks, key=lambda b: b.x)]
+    in_order = [
+        model.block_titles[b.index] for b in sorted(model.drawing.blocks, key=lambda b: b.x)
+    ]
     assert in_order == ["t = 1", "t = 2", "t = 3"]
 
 

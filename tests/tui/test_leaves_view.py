@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import time
 from decimal import Decimal
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
@@ -19,6 +22,7 @@ from textual.widgets import Button, Footer
 from backprop_tui.lessons import find_lesson
 from backprop_tui.lessons.base import Equation, Leaf, Lesson, Size
 from backprop_tui.session import EditRefused, Session
+from backprop_tui.tui.glyphs import plain
 from backprop_tui.tui.leaves_view import (
     LeavesView,
     Spot,
@@ -768,6 +772,15 @@ async def test_r_asks_to_reset_the_leaf_and_the_star_goes() -> None:
         assert not any("w*" in line for line in shown(app))
 
 
+async def test_r_on_a_size_is_its_default() -> None:
+    app = Host("rnn")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, "ctrl+home", "r")
+        assert app.received == []
+        await press(pilot, "5", "enter", "r")
+        assert app.session.inputs.sizes["T"] == 2
+
+
 async def test_the_screen_may_say_what_has_changed() -> None:
     app = Host("linear")
     async with app.run_test(size=(60, 12)) as pilot:
@@ -925,6 +938,69 @@ async def test_no_cell_has_another_background(theme: str) -> None:
             for segment in app.view.render_line(y):
                 assert segment.style is not None
                 assert segment.style.bgcolor == own
+
+
+async def test_a_hundred_thousand_numbers() -> None:
+    for shape in [(100_000,), (20_000, 5)]:
+        app = Host(lesson_with(np.arange(100_000.0).reshape(shape)))
+        async with app.run_test(size=(60, 14)) as pilot:
+            await press(pilot, "ctrl+end")
+            assert "99999" in "\n".join(shown(app)[1:9])
+            assert len(app.view._strips) < 50
+            assert all(len(strip) < 50 for strip in app.view._strips.values())
+            start = time.perf_counter()
+            app.view.action_nudge("1")
+            await pilot.pause()
+            await pilot.pause()
+            assert time.perf_counter() - start < 5
+            assert "= 100999" in "\n".join(shown(app))
+
+
+async def test_wide_characters_do_not_move_anything() -> None:
+    app = Host("linear")
+    async with app.run_test(size=(60, 12)) as pilot:
+        await press(pilot, "1")
+        await paste(pilot, "界\u0301界")
+        await press(pilot, "enter")
+        assert "is not a number" in app.view.refusal
+        strips = app.screen._compositor.render_strips()
+        assert {strip.cell_length for strip in strips} == {60}
+        assert {cell_len(strip.text) for strip in strips} == {60}
+
+
+def test_names_and_meanings_may_be_in_any_script() -> None:
+    leaf = Leaf("权重", [[1.0, 2.0]], "层的权重，每行一个输出", free_shape=True)
+    lesson = dataclasses.replace(lesson_with(1.0), leaves=(leaf,), sizes=())
+    [block] = make_blocks({"权重": np.ones((1, 2))}, {}, lesson, frozenset({"权重"}))
+    column = 0
+    for x, text, _ in block.line(0, 30, None):
+        assert x >= column
+        column = x + cell_len(text)
+    assert column <= 30
+
+
+# ── ASCII ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_plain_text_is_as_wide_and_only_ascii() -> None:
+    for code in [*range(0x20, 0x7F), *range(0xA0, 0x3000), 0x754C, 0x1F600]:
+        stand_in = plain(chr(code), True)
+        assert stand_in.isascii()
+        assert len(stand_in) == cell_len(chr(code))
+
+
+@pytest.mark.parametrize(
+    ("text", "stand_in"),
+    [
+        ("∂L/∂W_hᵀ = −2·x₁²", "dL/dW_hT = -2*x12"),
+        ("╭─┬─╮ ┃▶ ▼ ◀", "+-+-+ |> v <"),
+        ("⎡1⎤ Σₖ ⟨3×2⟩ …", "[1] Sk <3x2> ~"),
+        ("ŷ é 界 ☃", "y e ?? ?"),
+    ],
+)
+def test_stand_ins_can_be_read(text: str, stand_in: str) -> None:
+    assert plain(text, True) == stand_in
+    assert plain(text, False) == text
 
 
 # ── manners ───────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,7 @@
 """Breaking lines: nothing wider than allowed, nothing lost, roles and references kept."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,7 +70,7 @@ def test_the_lines_after_the_first_are_indented(pieces: Pieces, width: int, inde
 @given(PIECES, st.integers(10, 40))
 def test_no_line_could_have_taken_the_next_word(pieces: Pieces, width: int) -> None:
     lines = texts(wrap(pieces, width))
-    for line, after in zip(lines, lines[1:], strict=False):
+    for line, after in itertools.pairwise(lines):
         first = after.split(" ")[0]
         if line.endswith(" ") or not first:
             assert len(line.rstrip()) + 1 + len(first) > width or not first

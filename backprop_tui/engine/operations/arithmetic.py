@@ -1,6 +1,7 @@
 """Arithmetic on cells: + − · / and powers. Operands broadcast as in numpy and torch."""
 
 import math
+import operator
 
 import numpy as np
 
@@ -16,9 +17,7 @@ class Add(Operation):
     text = "a + b"
     why = "A sum: if either operand grows by a little, the result grows by just as much."
 
-    @staticmethod
-    def forward(a: Value, b: Value) -> Value:
-        return a + b
+    forward = staticmethod(operator.add)  # a + b, without a call of Python
 
     @contribution("g", why="A sum passes the upstream gradient on unchanged: its slope is 1.")
     def to_a(g: Value, out: Value, a: Value, b: Value) -> Value:
@@ -38,9 +37,7 @@ class Sub(Operation):
     text = "a - b"
     why = "A difference: it grows with the first operand and shrinks with the second."
 
-    @staticmethod
-    def forward(a: Value, b: Value) -> Value:
-        return a - b
+    forward = staticmethod(operator.sub)  # a - b, without a call of Python
 
     @contribution("g", why="The result grows as fast as the first operand: the slope is 1.")
     def to_a(g: Value, out: Value, a: Value, b: Value) -> Value:
@@ -60,9 +57,7 @@ class Mul(Operation):
     text = "a * b"
     why = "A product: each operand decides how strongly the other one counts."
 
-    @staticmethod
-    def forward(a: Value, b: Value) -> Value:
-        return a * b
+    forward = staticmethod(operator.mul)  # a * b, without a call of Python
 
     @contribution("g * b", why="In a product the slope for one factor is the other factor.")
     def to_a(g: Value, out: Value, a: Value, b: Value) -> Value:
@@ -82,9 +77,7 @@ class Div(Operation):
     text = "a / b"
     why = "A quotient: it grows with the numerator; the denominator scales it down."
 
-    @staticmethod
-    def forward(a: Value, b: Value) -> Value:
-        return a / b
+    forward = staticmethod(operator.truediv)  # a / b, without a call of Python
 
     @contribution("g / b", why="Dividing by b is multiplying by the fixed factor 1/b.")
     def to_a(g: Value, out: Value, a: Value, b: Value) -> Value:

@@ -139,8 +139,8 @@ class Sigmoid(Operation):
         if type(a) is float:
             if a >= 0.0:
                 return 1.0 / (1.0 + math.exp(-a))
-            power = math.exp(a)
-            return power / (1.0 + power)
+            e = math.exp(a)
+            return e / (1.0 + e)
         power = np.exp(-np.abs(a))
         return np.where(a >= 0.0, 1.0, power) / (1.0 + power)
 
@@ -204,7 +204,8 @@ class Maximum(Operation):
     )
     def to_a(g: Value, out: Value, a: Value, b: Value) -> Value:
         if type(a) is float and type(b) is float:
-            return g * 0.5 if a == b else 0.0 if a < b else g
+            share = 0.5 if a == b else 1.0
+            return 0.0 if a < b else g * share
         return np.where(np.equal(a, b), g * 0.5, np.where(np.less(a, b), 0.0, g))
 
     @contribution(
@@ -214,7 +215,8 @@ class Maximum(Operation):
     )
     def to_b(g: Value, out: Value, a: Value, b: Value) -> Value:
         if type(a) is float and type(b) is float:
-            return g * 0.5 if a == b else 0.0 if b < a else g
+            share = 0.5 if a == b else 1.0
+            return 0.0 if b < a else g * share
         return np.where(np.equal(a, b), g * 0.5, np.where(np.less(b, a), 0.0, g))
 
     @staticmethod
@@ -233,7 +235,7 @@ class Abs(Operation):
 
     @staticmethod
     def forward(a: Value) -> Value:
-        return abs(a)
+        return abs(a) if type(a) is float else np.abs(a)
 
     @contribution(
         "g * sign(a)",

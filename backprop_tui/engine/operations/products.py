@@ -1,8 +1,14 @@
 """Products of vectors and matrices. One operation a rank, so that each rule stays one line."""
 
+from collections.abc import Callable
+from typing import cast
+
 import numpy as np
 
 from backprop_tui.engine.operations.base import Array, Operation, Value, contribution
+
+dot = cast(Callable[[Array, Array], Array], np.ndarray.dot)
+"""a @ b: for small arrays several times faster than the operator."""
 
 
 class Dot(Operation):
@@ -17,7 +23,7 @@ class Dot(Operation):
 
     @staticmethod
     def forward(a: Array, b: Array) -> Value:
-        return float(a.dot(b))
+        return float(dot(a, b))
 
     @contribution("g * b", why="Each cell is multiplied by its partner, so that is its slope.")
     def to_a(g: float, out: float, a: Array, b: Array) -> Value:
@@ -40,7 +46,7 @@ class MatrixVector(Operation):
 
     @staticmethod
     def forward(a: Array, b: Array) -> Value:
-        return a.dot(b)
+        return dot(a, b)
 
     @contribution(
         "outer(g, b)",
@@ -56,7 +62,7 @@ class MatrixVector(Operation):
         "the upstream gradients weighted by that column: the transpose.",
     )
     def to_b(g: Array, out: Array, a: Array, b: Array) -> Value:
-        return a.T.dot(g)
+        return dot(a.T, g)
 
 
 class VectorMatrix(Operation):
@@ -71,7 +77,7 @@ class VectorMatrix(Operation):
 
     @staticmethod
     def forward(a: Array, b: Array) -> Value:
-        return a.dot(b)
+        return dot(a, b)
 
     @contribution(
         "g @ b.T",
@@ -79,7 +85,7 @@ class VectorMatrix(Operation):
         "the upstream gradients weighted by that row: the transpose.",
     )
     def to_a(g: Array, out: Array, a: Array, b: Array) -> Value:
-        return g.dot(b.T)
+        return dot(g, b.T)
 
     @contribution(
         "outer(a, g)",
@@ -102,7 +108,7 @@ class MatrixMatrix(Operation):
 
     @staticmethod
     def forward(a: Array, b: Array) -> Value:
-        return a.dot(b)
+        return dot(a, b)
 
     @contribution(
         "g @ b.T",
@@ -110,7 +116,7 @@ class MatrixMatrix(Operation):
         "so the upstream gradient comes back through that matrix transposed.",
     )
     def to_a(g: Array, out: Array, a: Array, b: Array) -> Value:
-        return g.dot(b.T)
+        return dot(g, b.T)
 
     @contribution(
         "a.T @ g",
@@ -118,4 +124,4 @@ class MatrixMatrix(Operation):
         "those rows: the first matrix transposed, times the upstream gradient.",
     )
     def to_b(g: Array, out: Array, a: Array, b: Array) -> Value:
-        return a.T.dot(g)
+        return dot(a.T, g)

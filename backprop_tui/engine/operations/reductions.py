@@ -1,7 +1,7 @@
 """Reductions: many cells become fewer."""
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -31,6 +31,11 @@ def expand(g: Value, a: Value, dim: Dim, keepdim: bool) -> Value:
     return np.broadcast_to(g, shape)
 
 
+def added(a: Value, dim: Dim, keepdim: bool) -> Value:
+    """The sum over some dimensions; what `np.sum` does behind its checks."""
+    return cast(Value, np.add.reduce(cast(Any, a), axis=dim, keepdims=cast(Any, keepdim)))
+
+
 class Sum(Operation):
     """The sum of the cells of a, over all or some dimensions."""
 
@@ -45,7 +50,7 @@ class Sum(Operation):
     def forward(a: Value, *, dim: Dim = None, keepdim: bool = False) -> Value:
         if type(a) is float:
             return a
-        return np.add.reduce(a, axis=dim, keepdims=keepdim)
+        return added(a, dim, keepdim)
 
     @contribution(
         "expand(g)",
@@ -70,7 +75,7 @@ class Mean(Operation):
     def forward(a: Value, *, dim: Dim = None, keepdim: bool = False) -> Value:
         if type(a) is float:
             return a
-        return np.add.reduce(a, axis=dim, keepdims=keepdim) / np.float64(averaged(a, dim))
+        return added(a, dim, keepdim) / np.float64(averaged(a, dim))
 
     @contribution(
         "expand(g) / count",

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backprop_tui.engine.operations.base import Array, Operation, Value, contribution
 
@@ -88,9 +89,7 @@ class Squeeze(Operation):
         "reshape(g, shape_of(a))",
         why="No cell was changed, so the gradient is put back into the operand's shape.",
     )
-    def to_a(
-        g: Value, out: Value, a: Value, *, dim: int | tuple[int, ...] | None = None
-    ) -> Value:
+    def to_a(g: Value, out: Value, a: Value, *, dim: int | tuple[int, ...] | None = None) -> Value:
         return np.reshape(g, shape_of(a))
 
 
@@ -116,7 +115,7 @@ class Unsqueeze(Operation):
         return np.reshape(g, shape_of(a))
 
 
-def pick(a: Array, index: Any) -> Array:
+def pick(a: NDArray[Any], index: Any) -> NDArray[Any]:
     """a[index] as torch understands it.
 
     Numpy differs in one point: it treats a number beside a list as another list. Torch takes the
@@ -130,7 +129,7 @@ def pick(a: Array, index: Any) -> Array:
             if not _is_number(part)
         )
         a, index = a[numbers], lists
-    return cast(Array, a[index])
+    return cast(NDArray[Any], a[index])
 
 
 def scatter(g: Value, index: Any, shape: tuple[int, ...]) -> Array:
@@ -142,7 +141,8 @@ def scatter(g: Value, index: Any, shape: tuple[int, ...]) -> Array:
     parts = index if isinstance(index, tuple) else (index,)
     if type(index) is not int and any(map(_is_list, parts)):
         cells = pick(np.arange(back.size).reshape(shape), index)
-        np.add.at(back.reshape(-1), cells, g)  # unlike back[index] += g this counts repeats
+        # Unlike back[index] += g this counts cells that were picked twice.
+        np.add.at(back.reshape(-1), cells, cast(Any, g))
     else:
         back[index] = g
     return back
@@ -225,4 +225,4 @@ class Stack(Operation):
         why="Each operand is one row of the new dimension, and receives that row of the gradient.",
     )
     def to_operand(g: Array, out: Array, *operands: Value, dim: int, slot: int) -> Value:
-        return np.take(g, slot, axis=dim)
+        return cast(Value, np.take(g, slot, axis=dim))

@@ -1,0 +1,169 @@
+"""`check`: lessons held against torch and finite differences, with several sizes and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backprop_tui.engine.compare import Verdict, compare
+from backprop_tui.engine.numeric import differences
+from backprop_tui.lessons.base import Lesson
+from backprop_tui.report.as_json import JSON_VERSION
+from backprop_tui.report.findings import TorchRefused, blame, count, run_under_torch
+from backprop_tui.report.layout import Look
+from backprop_tui.session import Session
+from backprop_tui.values import format_number, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRun:
+    """One run of a lesson, compared."""
+
+    sizes: Mapping[str, int]
+    seed: int | None
+    """None for the lesson's own numbers."""
+
+    agree: bool
+    nodes: int
+    edges: int
+    leaves: int
+    max_abs_diff: float
+    max_rel_diff: float
+    where: str | None
+    """If it does not agree, where."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedLesson:
+    """All runs of a lesson."""
+
+    lesson: str
+    runs: tuple[CheckedRun, ...]
+
+    @property
+    def agree(self) -> bool:
+        """Whether all runs agree."""
+        return all(run.agree for run in self.runs)
+
+    def total(self, what: str) -> int:
+        """The sum of a count over the runs."""
+        return sum(getattr(run, what) for run in self.runs)
+
+    def worst(self, what: str) -> float:
+        """The largest difference of all runs."""
+        return max(float(getattr(run, what)) for run in self.runs)
+
+
+def check_lesson(lesson: Lesson) -> CheckedLesson:
+    """Compare a lesson: with its own numbers, then with drawn ones at other sizes.
+
+    Raises NoTorch if torch cannot be had at all.
+    """
+    return CheckedLesson(lesson.id, tuple(_checked(lesson, *case) for case in _cases(lesson)))
+
+
+def _cases(lesson: Lesson) -> list[tuple[dict[str, int], int | None]]:
+    """Sizes and seeds: as published, other numbers, the smallest, somewhat larger."""
+    usual = lesson.default_sizes()
+    smallest = {size.name: size.minimum for size in lesson.sizes}
+    larger = {size.name: min(size.maximum, size.default + 3) for size in lesson.sizes}
+    return [(usual, None), (usual, 1), (smallest, 2), (larger, 3)]
+
+
+def _checked(lesson: Lesson, sizes: dict[str, int], seed: int | None) -> CheckedRun:
+    session = Session(lesson, sizes=sizes)
+    if seed is not None:
+        session.randomise(seed)
+    try:
+        torch_run, where = run_under_torch(session), None
+    except TorchRefused as problem:
+        torch_run, where = None, str(problem)
+    numeric = differences(lesson.program, session.inputs.leaves, sizes)
+    comparison = compare(session.trace, torch_run, numeric, torch_expected=False)
+    summary = comparison.summary()
+    if summary.differing:
+        where = blame(comparison)
+    elif where is None and not summary.all_agree:
+        where = f"torch has no call for {count(summary.absent, 'node')}"
+    return CheckedRun(
+        sizes,
+        seed,
+        where is None,
+        summary.nodes,
+        summary.edges,
+        summary.leaves,
+        summary.worst_absolute,
+        summary.worst_relative,
+        where,
+    )
+
+
+def check_lines(checked: CheckedLesson, look: Look, width: int) -> Iterator[str]:
+    """A lesson's line, and where it went wrong if it did."""
+    counts = f"{checked.total('nodes'):>5,} nodes  {checked.total('edges'):>5,} edges"
+    furthest = format_number(checked.worst("max_abs_diff"), 2)
+    verdict = Verdict.AGREE if checked.agree else Verdict.DIFFER
+    words = f"{verdict.sign} {checked.lesson:<{width}} {verdict.word}  {counts}"
+    yield look.text(f"{words}  worst difference {furthest}")
+    for run in checked.runs:
+        if run.where is not None:
+            yield from look.wrapped(f"{_case_text(run)}: {run.where}", "    ")
+
+
+def _case_text(run: CheckedRun) -> str:
+    numbers = "the lesson's own numbers" if run.seed is None else f"seed {run.seed}"
+    return ", ".join([numbers, *(f"{name}={size}" for name, size in run.sizes.items())])
+
+
+def check_summary(checked: Sequence[CheckedLesson], look: Look) -> Iterator[str]:
+    """What it all comes to."""
+    wrong = [lesson.lesson for lesson in checked if not lesson.agree]
+    yield ""
+    if wrong:
+        number = f"{len(wrong)} of {count(len(checked), 'lesson')}"
+        yield look.text(f"✗ {number} not agreeing: {', '.join(wrong)}")
+        return
+    counts = {what: sum(c.total(what) for c in checked) for what in ("nodes", "edges", "leaves")}
+    runs = sum(len(lesson.runs) for lesson in checked)
+    yield from look.wrapped(
+        f"✓ {count(len(checked), 'lesson')}: by hand and torch agree on "
+        f"{count(counts['nodes'], 'node')} and {count(counts['edges'], 'edge')}, by hand and "
+        f"finite differences on {count(counts['leaves'], 'leaf')}, in {count(runs, 'run')} "
+        "(each lesson with its own numbers, with others, and at its smallest and larger sizes)."
+    )
+
+
+def check_json(checked: Sequence[CheckedLesson]) -> dict[str, Any]:
+    """The outcome of `check`, as docs/json.md describes it."""
+    return {
+        "version": JSON_VERSION,
+        "agree": all(lesson.agree for lesson in checked),
+        "lessons": [
+            {
+                "lesson": lesson.lesson,
+                "agree": lesson.agree,
+                "nodes": lesson.total("nodes"),
+                "edges": lesson.total("edges"),
+                "leaves": lesson.total("leaves"),
+                "max_abs_diff": to_json(lesson.worst("max_abs_diff")),
+                "max_rel_diff": to_json(lesson.worst("max_rel_diff")),
+                "runs": [_run_json(run) for run in lesson.runs],
+            }
+            for lesson in checked
+        ],
+    }
+
+
+def _run_json(run: CheckedRun) -> dict[str, Any]:
+    return {
+        "sizes": dict(run.sizes),
+        "seed": run.seed,
+        "agree": run.agree,
+        "nodes": run.nodes,
+        "edges": run.edges,
+        "leaves": run.leaves,
+        "max_abs_diff": to_json(run.max_abs_diff),
+        "max_rel_diff": to_json(run.max_rel_diff),
+        "where": run.where,
+    }

@@ -418,15 +418,18 @@ def _seed(notation: Notation, step: Step) -> Explanation:
     gradient = notation.gradient(step.node)
     one = notation.number(cast(Value, step.total))
     name = notation.value(step.node)
+    why = (
+        f"The backward pass starts at the output: {name.text} moves exactly "
+        f"as far as {name.text} does."
+    )
+    if not isinstance(step.total, float):
+        why = (
+            f"The backward pass starts at the output. {name.text} is not a single number, so it "
+            "starts from the sum of the cells: each of them begins with 1."
+        )
     lines = (
         Line("formula", (_symbol(gradient), Segment(" = ", "operator"), _symbol(one))),
-        Line(
-            "why",
-            _words(
-                f"The backward pass starts at the output: {name.text} moves exactly "
-                f"as far as {name.text} does."
-            ),
-        ),
+        Line("why", _words(why)),
     )
     return Explanation((Segment("The backward pass starts at ", "plain"), _symbol(name)), lines)
 
@@ -526,13 +529,16 @@ def _collect(notation: Notation, step: Step) -> Explanation:
             text = f"({symbol.text})" if position and symbol.text.startswith("−") else symbol.text
             terms.append(Segment(text, "number"))
     total = notation.number(cast(Value, step.total))
+    uses = f"is used {len(notation.graph.uses[step.node])} times"
+    if len(notation.graph.uses[step.node]) > len(parts):
+        uses += f", {len(parts)} of them on the way to {notation.value(notation.graph.output).text}"
     lines = [
         Line("formula", (_symbol(gradient), Segment(" = ", "operator"), *terms)),
         _equals((_symbol(total),)),
         Line(
             "why",
             _words(
-                f"{notation.value(step.node).text} is used {len(parts)} times. A nudge of it acts "
+                f"{notation.value(step.node).text} {uses}. A nudge of it acts "
                 "through every use at once, so the contributions are added."
             ),
         ),

@@ -368,4 +368,11 @@ def check_leaf(lesson: Lesson, name: str, value: Value, sizes: Mapping[str, int]
     if leaf.free_shape and len(shape) == len(needed) and all(shape):
         return
     if shape != needed:
-        raise EditRefused(f"{name} must be {format_shape(needed)}, not {format_shape(shape)}")
+        raise EditRefused(f"{name} must be {format_shape(needed)}, not {_in_words(shape)}")
+
+
+def _in_words(shape: tuple[int, ...]) -> str:
+    """A shape inside a sentence, where a bare `scalar` or `3` would be puzzling."""
+    if len(shape) == 1:
+        return "1 number" if shape == (1,) else f"{shape[0]} numbers"
+    return format_shape(shape) if shape else "a single number"

@@ -129,12 +129,13 @@ class Terminal:
 
     def send(self, data: bytes) -> None:
         """Send bytes, reading meanwhile so that neither side waits for the other."""
+        left = memoryview(data)
         until = time.monotonic() + PATIENCE
-        while data:
+        while left:
             assert time.monotonic() < until, f"the program does not read\n{self}"
             _, ready, _ = select.select([], [self._master], [], 0.05)
             if ready:
-                data = data[os.write(self._master, data[:1024]) :]
+                left = left[os.write(self._master, left[:1024]) :]
             self.read(0)
 
     def paste(self, data: bytes) -> None:

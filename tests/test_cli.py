@@ -512,6 +512,7 @@ BAD = [
     ("show matrix-linear --set B=[[1,2,3]", "B: a “]” is missing at the end"),
     ("show matrix-linear --set B=[[1],[2,3]]", "B: row 2 has 2 numbers, row 1 has 1"),
     ("show sum-of-squares --set x=[[1],[2]]", "x must be 3"),
+    ("show sum-of-squares --set x=4", "x must be 3, not a single number"),
     ("show rnn --set x=[[1]]", "x must be 2×1, not 1×1"),
     ("show rnn --size T", "--size needs NAME=VALUE, such as --size T=3"),
     ("show rnn --size T=x", "the size T must be a whole number such as 3, not “x”"),

@@ -401,6 +401,29 @@ def test_a_negative_term_stands_in_brackets() -> None:
     assert collected.numbers == "= −8"
 
 
+def test_uses_that_lead_nowhere_are_not_counted_as_contributions() -> None:
+    def program(xp: Any, x: Any) -> Any:
+        aside = x + 5.0  # noqa: F841
+        y = x * x
+        return y
+
+    collected = step(trace_of(program, x=3.0), "collect:x")
+    assert kind(collected, "why")[0].startswith("x is used 3 times, 2 of them on the way to y.")
+
+
+def test_an_output_of_several_cells_starts_with_a_1_in_each() -> None:
+    def program(xp: Any, x: Any) -> Any:
+        y = x * 2.0
+        return y
+
+    seed = step(trace_of(program, x=[1.0, 2.0, 3.0]), "seed:y")
+    assert seed.formula == "∂y/∂y = [1 1 1]"
+    assert kind(seed, "why") == [
+        "The backward pass starts at the output. y is not a single number, so it starts from the "
+        "sum of the cells: each of them begins with 1."
+    ]
+
+
 # ── broadcasting ──────────────────────────────────────────────────────────────────────────────
 
 

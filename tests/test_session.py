@@ -106,6 +106,14 @@ def test_a_vector_of_free_shape_may_become_longer() -> None:
     assert session.trace.graph[session.trace.graph.output].value == 14.25
 
 
+def test_an_edited_cell_does_not_reach_into_the_past() -> None:
+    session = session_of("matrix-linear")
+    before = np.array(session.inputs.leaves["W"])
+    session.set_cell("W", (0, 0), 9.0)
+    session.undo()
+    assert np.array_equal(session.inputs.leaves["W"], before)
+
+
 def test_infinity_and_nan_are_values() -> None:
     session = session_of("square")
     session.go_to(session.last_position)

@@ -76,7 +76,6 @@ def test_it_starts_on_the_lessons(size: tuple[int, int]) -> None:
 def test_it_starts_on_a_lesson(size: tuple[int, int]) -> None:
     with lesson("rnn", width=size[0], height=size[1]) as terminal:
         assert "A recurrent network" in terminal.lines[0]
-        assert "hidden = 3" in terminal.lines[0]
         assert "esc Home" in terminal.lines[-1]
         terminal.press(CTRL_Q)
         terminal.ended_well()
@@ -94,13 +93,13 @@ def test_from_the_lessons_into_one_and_back() -> None:
 
 def test_a_lesson_is_opened_with_the_mouse() -> None:
     with home() as terminal:
-        terminal.click_on("A linear layer")
+        terminal.click_on(" 6  A linear layer")
         terminal.wait("▸  6  A linear layer")
-        terminal.click_on("A linear layer")
+        terminal.click_on(" 6  A linear layer")
         terminal.wait(STEP)
         assert "6 · A linear layer" in terminal.lines[0]
-        terminal.click_on("Equations")
-        terminal.wait("─Equations" if "─Equations" in terminal.text else "Equations")
+        terminal.click_on("5 Equations")
+        terminal.wait("━Equations")
 
 
 def test_the_steps_forth_and_back() -> None:
@@ -118,7 +117,7 @@ def test_the_steps_forth_and_back() -> None:
         terminal.wait("step 2/3")
         terminal.press("p", "p")
         terminal.wait("step 0/3")
-        terminal.wait("? │" if "? │" in terminal.text else "?")
+        terminal.wait("│ ?  ")
 
 
 def test_an_edit_and_every_number_follows_and_torch_too() -> None:
@@ -126,7 +125,9 @@ def test_an_edit_and_every_number_follows_and_torch_too() -> None:
         terminal.press(b"\x1b[F")  # end
         terminal.wait("step 3/3")
         terminal.wait(f"torch {AGREES}")
-        terminal.press("e", "7", ENTER)
+        terminal.press("e")
+        terminal.wait("━Leaves")
+        terminal.press("7", ENTER)
         terminal.wait("∂ 14")
         terminal.wait("49")
         # x by hand, by torch and numerically
@@ -140,8 +141,10 @@ def test_an_edit_and_every_number_follows_and_torch_too() -> None:
 
 def test_a_bad_number_is_refused_in_words_and_the_old_one_stays() -> None:
     with lesson("square") as terminal:
-        terminal.press("e", "1x", ENTER)
-        terminal.wait(re.compile(r"! .*number"))
+        terminal.press("e")
+        terminal.wait("━Leaves")
+        terminal.press("1x", ENTER)
+        terminal.wait("“1x” is not a number")
         terminal.wait("x is still 0.4311157464981079")
         terminal.press(ESC)
         terminal.wait("x = 0.4311157464981079")
@@ -392,8 +395,8 @@ def test_a_paste_that_is_no_value_is_refused_in_words_and_quickly(what: str) -> 
         terminal.wait_quiet()
         terminal.paste(GARBAGE[what])
         begun = time.monotonic()
-        terminal.wait(re.compile(r" ! \w+"))
         terminal.wait("is still")
+        assert re.search(r" ! .*\w+", terminal.text), str(terminal)
         assert time.monotonic() - begun < 10
         terminal.press(UP)  # it is alive
         terminal.wait_gone("is still")

@@ -342,7 +342,7 @@ def test_a_huge_paste_is_refused_at_once() -> None:
         "[1," + '"' * 900_000,
         "1/" * 400_000,
     ],
-    ids=lambda text: f"{text[:5]!r}…",
+    ids=lambda text: text[:5],
 )
 def test_hostile_text_takes_no_long_time(text: str) -> None:
     start = time.process_time()  # other programs on a busy machine don't count

@@ -84,7 +84,7 @@ def compare_edges(
         if not agrees:
             if rounding is None:
                 rounding = gradient_rounding(trace, value_rounding(trace.graph))
-            agrees = within_rounding(pair.hand, torchs, rounding[pair.edge.target])  # noqa: PLW2901
+            agrees = within_rounding(pair.hand, torchs, rounding[pair.edge.target])
         found[pair.edge.source, pair.edge.slot] = EdgeComparison(
             pair.edge,
             pair.hand,

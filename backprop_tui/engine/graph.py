@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 from backprop_tui.engine.operations import Array, Operation, Value
-from backprop_tui.engine.provenance import LoopValue, Place, place_of
+from backprop_tui.engine.provenance import LoopValue, Place, RawPlace, parts_of, place_of
 from backprop_tui.engine.tape import RawRecord, Tape, Var
 
 
@@ -44,8 +44,7 @@ class NodeKind(Enum):
     """The result of an operation."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeName:
+class NodeName(NamedTuple):
     """What a node is called."""
 
     id: str
@@ -181,27 +180,29 @@ class Graph:
         return {index: name for name, index in self.leaves.items()}
 
 
+Loops = tuple[tuple[str, LoopValue], ...]
+
 OUTPUT_NAME = "output"
 """What an output is called to which the program gives no name."""
 
 
 def _name_all(graph: Graph) -> tuple[NodeName, ...]:
-    records = graph.records
-    leaf_names = {index: name for name, index in graph.leaves.items()}
-    consumer: list[int | None] = [None] * len(records)
-    for index in range(len(records) - 1, -1, -1):
-        for operand in records[index].operands:
+    raw = graph.raw
+    leaf_names = graph._leaf_names
+    consumer: list[int | None] = [None] * len(raw)
+    for index in range(len(raw) - 1, -1, -1):
+        for operand in raw[index][1]:
             consumer[operand] = index  # the first use wins, as it is met last
 
     # From the end, so that a part knows the name of what it goes into.
-    drafts: list[tuple[str, str, bool, int | None]] = [("", "", False, None)] * len(records)
-    for index in range(len(records) - 1, -1, -1):
-        record = records[index]
-        if record.op is None:
-            name = leaf_names.get(index) or _constant_name(record.value)
+    drafts: list[tuple[str, str, bool, int | None]] = [("", "", False, None)] * len(raw)
+    for index in range(len(raw) - 1, -1, -1):
+        op, _, value, _, place = raw[index]
+        if op is None:
+            name = leaf_names.get(index) or _constant_name(value)
             drafts[index] = (name, name, index in leaf_names, None)
             continue
-        variable = record.place.site.name if record.place is not None else None
+        variable = None if place is None else parts_of(place)[0].name
         into = consumer[index]
         if variable is not None:
             drafts[index] = (variable, variable, True, None)
@@ -209,16 +210,19 @@ def _name_all(graph: Graph) -> tuple[NodeName, ...]:
             drafts[index] = (OUTPUT_NAME, OUTPUT_NAME, index == graph.output, None)
         else:
             whole, _, named, part_of = drafts[into]
-            whole = whole.split("/")[0]
-            part = record.op.name
-            drafts[index] = (f"{whole}/{part}", part, False, into if named else part_of)
+            whole = whole.split("/", 1)[0]
+            drafts[index] = (f"{whole}/{op.name}", op.name, False, into if named else part_of)
 
     taken: dict[str, int] = {}
     used: set[str] = set()
     names: list[NodeName] = []
-    for index, (name, base, named, part_of) in enumerate(drafts):
-        loops, scope = _context(records[index].place)
-        stem = unique = "/".join((*scope, name)) + _suffix(loops)
+    suffixes: dict[Loops, str] = {}
+    for (name, base, named, part_of), record in zip(drafts, raw, strict=True):
+        loops, scope = _context(record[4])
+        suffix = suffixes.get(loops)
+        if suffix is None:
+            suffix = suffixes[loops] = _suffix(loops)
+        stem = unique = "/".join((*scope, name)) + suffix if scope else name + suffix
         while unique in used:
             taken[stem] = taken.get(stem, 1) + 1
             unique = f"{stem}#{taken[stem]}"
@@ -235,14 +239,13 @@ def _suffix(loops: tuple[tuple[str, LoopValue], ...]) -> str:
     return "[" + ",".join(f"{name}={value}" for name, value in loops) + "]" if loops else ""
 
 
-def _context(
-    place: Place | None,
-) -> tuple[tuple[tuple[str, LoopValue], ...], tuple[str, ...]]:
+def _context(place: RawPlace | None) -> tuple[Loops, tuple[str, ...]]:
     """The loops (those of the callers first) and helper functions around a place."""
     if place is None:
         return (), ()
-    if not place.callers:
-        return place.loops, ()
-    loops = [pair for caller in place.callers for pair in caller.loops]
-    inside = [c.site.function for c in (*place.callers[1:], place)]
-    return (*loops, *place.loops), tuple(inside)
+    site, loops, callers = parts_of(place)
+    if not callers:
+        return loops, ()
+    around = [pair for caller in callers for pair in caller.loops]
+    inside = [caller.site.function for caller in callers[1:]]
+    return (*around, *loops), (*inside, site.function)

@@ -80,6 +80,13 @@ RawPlace = Place | tuple[Site, tuple[tuple[str, LoopValue], ...], tuple[Place, .
 """A place, or what it is made from: most places are never looked at."""
 
 
+def parts_of(
+    raw: RawPlace,
+) -> tuple[Site, tuple[tuple[str, LoopValue], ...], tuple[Place, ...]]:
+    """Site, loops and callers of a place."""
+    return raw if type(raw) is tuple else (raw.site, raw.loops, raw.callers)  # type: ignore[union-attr]
+
+
 def place_of(raw: RawPlace | None) -> Place | None:
     """The place itself."""
     return Place(*raw) if type(raw) is tuple else cast("Place | None", raw)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
+import logging
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual.actions import SkipAction
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
+from textual.events import Paste
+from textual.message import Message as TextualMessage
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.scrollbar import ScrollBar, ScrollBarRender
 
 from backprop_tui.lessons import catalogue, find_lesson
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.state import State, StateStore
 from backprop_tui.tui import themes
+from backprop_tui.tui.glyphs import plain
 from backprop_tui.tui.home import HomeScreen
 from backprop_tui.tui.lesson_screen import LessonScreen
 
@@ -35,8 +44,10 @@ class BackpropApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, id="app.quit",
+        # With priority, or they would do nothing in help, inspector, prompt and palette.
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit",
                 tooltip="Leave the program"),
+        Binding("ctrl+c", "interrupt", show=False, priority=True, id="app.interrupt"),
         Binding("ctrl+t", "toggle_theme", "Light or dark", show=False, id="app.theme",
                 tooltip="Switch between the light and the dark theme"),
         Binding("ctrl+p", "command_palette", "Commands", show=False, id="app.commands",
@@ -67,9 +78,16 @@ class BackpropApp(App[None]):
         wanted = self.state.theme
         self.theme = wanted if wanted in self.available_themes else themes.DARK.name
         self.set_reactive(BackpropApp.ascii, ascii or self.state.ascii)
+        self.set_class(self.ascii, "ascii")
+        ScrollBar.renderer = PlainScrollBar if self.ascii else ScrollBarRender
+
+    def get_driver_class(self) -> type[Driver]:
+        return tolerant(super().get_driver_class())
+
+    def on_load(self) -> None:
+        self._end_on_signals()  # before the terminal is touched
 
     def on_mount(self) -> None:
-        self._end_on_signals()
         if self._first_lesson is not None:
             self.open_lesson(self._first_lesson)
         else:
@@ -80,12 +98,12 @@ class BackpropApp(App[None]):
     async def _after_first_paint(self) -> None:
         """What need not hold up the first paint."""
         if self._problem:
-            self.notify(self._problem, severity="warning", timeout=10)
+            self.notify(self._problem, severity="warning", timeout=10, markup=False)
         await self.start_reference()
 
     def _end_on_signals(self) -> None:
         """End properly, with the terminal restored, when told to from outside."""
-        for name in ("SIGTERM", "SIGHUP"):
+        for name in ("SIGTERM", "SIGHUP", "SIGINT"):
             number = getattr(signal, name, None)
             if number is None:
                 continue  # not on this system
@@ -122,12 +140,24 @@ class BackpropApp(App[None]):
         problem = self._store.save(changed)
         if problem and problem != self._problem:
             self._problem = problem
-            self.notify(problem, severity="warning", timeout=10)
+            self.notify(problem, severity="warning", timeout=10, markup=False)
 
     def mark_done(self, lesson_id: str) -> None:
         """A lesson was stepped through to the end."""
         if lesson_id not in self.state.done:
             self.remember(done=self.state.done | {lesson_id})
+
+    def action_interrupt(self) -> None:
+        """Ctrl+C: leave the program, unless there is text to copy, selected with the mouse."""
+        if self.screen.get_selected_text():
+            raise SkipAction
+        self.exit()
+
+    def get_key_display(self, binding: Binding) -> str:
+        return plain(super().get_key_display(binding), self.ascii)
+
+    def notify(self, message: str, **options: Any) -> None:  # type: ignore[override]
+        super().notify(plain(message, self.ascii), **options)
 
     def action_toggle_theme(self) -> None:
         self.theme = themes.LIGHT.name if self.current_theme.dark else themes.DARK.name
@@ -183,7 +213,8 @@ class BackpropApp(App[None]):
 
     def _torch_is_missing(self, reason: str, screen: LessonScreen | None) -> None:
         self._torch_word = "missing"
-        self.notify(f"{reason}. Everything else goes on.", severity="warning", timeout=8)
+        text = f"{reason}. Everything else goes on."
+        self.notify(text, severity="warning", timeout=8, markup=False)
         if screen is not None:
             screen.beside_missing(reason)
 
@@ -228,10 +259,67 @@ class BackpropApp(App[None]):
         await self.run_action(active.binding.action, active.node)
 
 
+class PlainScrollBar(ScrollBarRender):
+    """Scrollbars made of blanks only."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "]
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "]
+
+
+def tolerant(driver: type[Driver]) -> type[Driver]:
+    """The driver, made to stand what a terminal may send.
+
+    Textual's own ends with a traceback at the first byte that is no UTF-8, and takes a paste
+    apart character by character: 10 MB keep it, and the screen, busy for half a minute.
+    """
+    if driver.__name__ != "LinuxDriver":
+        return driver
+    from textual.drivers import linux_driver
+
+    class Parser(linux_driver.XTermParser):
+        """Takes pastes in whole pieces."""
+
+        _paste: list[str] | None = None
+
+        def feed(self, data: str) -> Iterator[TextualMessage]:
+            if self._paste is None:
+                before, start, after = data.partition("\x1b[200~")
+                if before or not start:
+                    yield from super().feed(before)
+                if not start:
+                    return
+                self._paste, data = [], after
+            # The mark of the end may come in two pieces.
+            held = self._paste.pop() if self._paste else ""
+            text, end, after = (held + data).partition("\x1b[201~")
+            if not end:
+                self._paste += [text[:-5], text[-5:]]
+                return
+            pasted = "".join(self._paste) + text
+            self._paste = None
+            yield Paste(pasted.replace("\x00", ""))
+            if after:
+                yield from self.feed(after)
+
+    class TolerantDriver(linux_driver.LinuxDriver):
+        """Replaces the decoder and the parser of the thread that reads."""
+
+        def run_input_thread(self) -> None:
+            linux_driver.XTermParser = Parser  # type: ignore[misc]
+            linux_driver.getincrementaldecoder = (  # type: ignore[attr-defined]
+                lambda encoding: partial(codecs.getincrementaldecoder(encoding), "replace")
+            )
+            super().run_input_thread()
+
+    return TolerantDriver
+
+
 def run(lesson_id: str | None, store: StateStore, *, ascii: bool = False) -> int:
     """Run the app; returns the exit code. Raises UnknownLesson before the screen is touched."""
     lesson = find_lesson(lesson_id) if lesson_id is not None else None
     app = BackpropApp(lesson, store, ascii=ascii)
+    # What libraries have to log must not be written over the screen, nor after it.
+    logging.getLogger().addHandler(logging.NullHandler())
     app.run()
     return app.return_code or 0
 

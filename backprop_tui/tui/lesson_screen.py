@@ -388,7 +388,7 @@ class LessonScreen(Screen[None]):
         else:
             self.session.reset(name)
         self._edited()
-        self.notify(f"{name} reset", timeout=2)
+        self.notify(f"{name} reset", timeout=2, markup=False)
 
     def action_reset_leaf(self) -> None:
         name = self.query_one(LeavesView).chosen_leaf
@@ -405,7 +405,7 @@ class LessonScreen(Screen[None]):
             self.notify("Nothing to undo", timeout=2)
             return
         self._edited()
-        self.notify(f"Undone: {change}", timeout=2)
+        self.notify(f"Undone: {change}", timeout=2, markup=False)
 
     def action_redo(self) -> None:
         change = self.session.redo()
@@ -413,7 +413,7 @@ class LessonScreen(Screen[None]):
             self.notify("Nothing to redo", timeout=2)
             return
         self._edited()
-        self.notify(f"Redone: {change}", timeout=2)
+        self.notify(f"Redone: {change}", timeout=2, markup=False)
 
     def action_randomise(self) -> None:
         self.session.randomise((self.session.inputs.seed or 0) + 1)

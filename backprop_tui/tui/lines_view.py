@@ -23,6 +23,12 @@ class Paragraph(NamedTuple):
 class LinesView(Painted):
     """Shows paragraphs, wrapped to its width."""
 
+    # The scroll bar's column is always kept, so that no text is wrapped anew, and the screen not
+    # laid out anew, when it comes and goes. There is nothing to see of it while all lines fit.
+    DEFAULT_CSS = """
+    LinesView { overflow-y: scroll; }
+    """
+
     class NodeClicked(Message):
         """A symbol that stands for a node was clicked."""
 
@@ -48,9 +54,9 @@ class LinesView(Painted):
         return "\n".join("".join(piece.text for piece in line) for line in self._wrapped)
 
     def _wrap(self) -> None:
-        width = max(10, self.size.width - 1)
+        width = max(10, self.size.width)
         self._wrapped = [line for p in self._paragraphs for line in wrap(p.pieces, width, p.indent)]
-        self.set_height(len(self._wrapped))
+        self.set_height(max(len(self._wrapped), self.size.height))
         self.repaint()
 
     def on_resize(self, event: events.Resize) -> None:

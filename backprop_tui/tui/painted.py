@@ -138,7 +138,7 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
 
     ascii: reactive[bool] = reactive(False, init=False)
 
-    virtual_size = Reactive(Size(0, 0))
+    virtual_size = Reactive(Size(0, 0), repaint=False)
     """Not as in `Widget`: how much there is to scroll does not lay out the screen anew, since no
     view is as large as its content."""
 

@@ -458,8 +458,8 @@ def _send(notation: Notation, step: Step) -> Explanation:
     if isinstance(step.local, float) and isinstance(upstream, float):
         local = notation.number(step.local)
         factor = f"({local.text})" if local.text.startswith("−") else local.text
-        product = (_symbol(notation.number(upstream)), Segment(" · ", "operator"))
-        product = (*product, Segment(factor, "number"))
+        times = Segment(" · ", "operator")
+        product = (_symbol(notation.number(upstream)), times, Segment(factor, "number"))
         if as_text(product) not in shown and shown[0] != result.text:
             lines.append(_equals(product))
             shown.append(as_text(product))
@@ -590,7 +590,8 @@ def first_not_finite(trace: Trace) -> str | None:
     for index, record in enumerate(trace.graph.records):
         if not np.all(np.isfinite(record.value)):
             node = trace.graph[index]
-            where = f" at line {node.place.site.span.line}" if _has_line(node) else ""
+            span = node.place.site.span if node.place is not None else None
+            where = f" at line {span.line}" if span is not None else ""
             name = notation.value(index).text
             word = "nan" if np.any(np.isnan(record.value)) else "infinity"
             return f"the first {word} appears in the value of {name}{where}"
@@ -604,7 +605,3 @@ def first_not_finite(trace: Trace) -> str | None:
             where = as_text(explain(trace, step).title)
             return f"the values are finite; the first {word} in the backward pass: {where}"
     return None
-
-
-def _has_line(node: Node) -> bool:
-    return node.place is not None and node.place.site.span is not None

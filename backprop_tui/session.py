@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from backprop_tui.engine.tape import UnsupportedProgram
 from backprop_tui.engine.trace import StepKind, Trace, backward
 from backprop_tui.lessons import alternatives
 from backprop_tui.lessons.base import (
+    AtLeast,
     Lesson,
     as_value,
     default_leaves,
@@ -368,7 +370,10 @@ def check_leaf(lesson: Lesson, name: str, value: Value, sizes: Mapping[str, int]
     if leaf.free_shape and len(shape) == len(needed) and all(shape):
         return
     if shape != needed:
-        raise EditRefused(f"{name} must be {format_shape(needed)}, not {_in_words(shape)}")
+        lengths = zip_longest(leaf.shape or (), shape[: len(needed)], needed)
+        short = any(isinstance(length, AtLeast) and have != n for length, have, n in lengths)
+        at_least = "at least " if short else ""
+        raise EditRefused(f"{name} must be {at_least}{_in_words(needed)}, not {_in_words(shape)}")
 
 
 def _in_words(shape: tuple[int, ...]) -> str:

@@ -9,12 +9,11 @@ from backprop_tui.lessons.base import Leaf, Lesson, Size
 from backprop_tui.tui.app import BackpropApp
 
 
-def program(xp: Any, x: Any, w: Any, *, n: int) -> Any:
+def program(xp: Any, x: Any, *, n: int) -> Any:
     h = x
-    k = 0
-    while k < n:  # not `for`: these are no time steps, to be drawn side by side
-        h = xp.tanh(h * w)
-        k += 2
+    while n:  # not `for`: these are no time steps, to be drawn side by side
+        h = xp.sin(h)
+        n -= 1
     return h
 
 
@@ -27,10 +26,10 @@ def chain(nodes: int) -> Lesson:
         order=0,
         idea="So many nodes in a row.",
         program=program,
-        leaves=(Leaf("x", 0.5, "the input"), Leaf("w", 1.2, "the weight")),
+        leaves=(Leaf("x", 0.5, "the input"),),
         forward=(),
         derivation=(),
-        sizes=(Size("n", nodes - 2, 1, nodes, "operations"),),
+        sizes=(Size("n", nodes - 1, 1, nodes, "operations"),),
     )
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import CodeType, FrameType
-from typing import Any, cast
+from typing import NamedTuple, cast
 
 TRANSPARENT = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>"}
 """Frames that belong to the function around them."""
@@ -66,8 +66,7 @@ class Site:
     """Whether it is computed in every turn of that loop that gets as far."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """One execution of a site: the loops' values then, and the calls that led there."""
 
     site: Site

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from backprop_tui.engine.compare import (
-    RELATIVE_TOLERANCE,
     Comparison,
     Difference,
     LeafComparison,
@@ -20,6 +19,7 @@ from backprop_tui.engine.graph import Edge, NodeKind
 from backprop_tui.engine.numeric import differences
 from backprop_tui.engine.operations import Value
 from backprop_tui.engine.torch_record import TorchRun
+from backprop_tui.engine.verdict import RELATIVE_TOLERANCE
 from backprop_tui.session import Session
 from backprop_tui.values import format_number, format_shape
 

@@ -172,7 +172,7 @@ class BackpropApp(App[None]):
 
         self._client = ReferenceClient(self._reference_says)
         await self._client.start()
-        if isinstance(self.screen, LessonScreen):
+        if isinstance(self.screen, LessonScreen) and self.screen.ready:
             self.ask_reference(self.screen)
 
     def ask_reference(self, screen: LessonScreen) -> None:
@@ -223,7 +223,7 @@ class BackpropApp(App[None]):
         if self._client is not None and self._client.gave_up is not None:
             self._torch_word = "loading"
             self._client.restart()
-            if isinstance(self.screen, LessonScreen):
+            if isinstance(self.screen, LessonScreen) and self.screen.ready:
                 self.ask_reference(self.screen)
 
     async def on_unmount(self) -> None:

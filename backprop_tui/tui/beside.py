@@ -19,10 +19,13 @@ ROLES = {
 class Beside:
     """A comparison as far as it is known, by node."""
 
-    def __init__(self, comparison: Comparison | None, torch_text: str) -> None:
+    def __init__(
+        self, comparison: Comparison | None, torch_text: str, *, torch_expected: bool = True
+    ) -> None:
         """`torch_text` stands in torch's column while there is no number."""
         self.comparison = comparison
         self.torch_text = torch_text
+        self._awaits_torch = torch_expected and (comparison is None or comparison.torch is None)
 
     def torch(self, node: int) -> Value | None:
         """Torch's gradient of a node."""
@@ -45,7 +48,7 @@ class Beside:
 
     def verdict(self, node: int) -> Verdict | None:
         """The verdict on a node; None while torch is still awaited."""
-        if self.comparison is None or self.comparison.pending:
+        if self.comparison is None or self._awaits_torch:
             return None
         leaf = self._leaf(node)
         if leaf is not None:

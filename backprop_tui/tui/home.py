@@ -173,6 +173,7 @@ class HomeScreen(Screen[None]):
     def __init__(self, chosen: str | None) -> None:
         super().__init__()
         self._chosen = chosen
+        self._ready = False
 
     @property
     def program(self) -> BackpropApp:
@@ -197,9 +198,14 @@ class HomeScreen(Screen[None]):
             (Piece(f"{done} of {total} lessons stepped through ", "muted"),),
         )
         self._fit()
+        self._ready = True
 
     def on_resize(self) -> None:
-        self._fit()
+        if self._ready:
+            self._fit()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._ready and self.is_attached  # keys may come before the panels, and after
 
     def _fit(self) -> None:
         width, height = self.app.size

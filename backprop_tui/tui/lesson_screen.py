@@ -42,6 +42,9 @@ PANELS = ("#step", "#gradients", "#leaves", "#source", "#equations")
 
 MIN_WIDTH, MIN_HEIGHT = 80, 24
 WIDE, WIDER = 120, 150
+NO_TORCH = ("missing", "off")
+"""What stands in torch's column where no answer of torch is to be expected."""
+
 SPEEDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Steps a second."""
 
@@ -111,6 +114,8 @@ class LessonScreen(Screen[None]):
         self._torch_state = "torch loading"
         self._timer: Timer | None = None
         self._tab = 0
+        self.ready = False
+        """Whether the panels are there: keys may come before they are, and after."""
         self._message = ""
 
     @property
@@ -140,10 +145,15 @@ class LessonScreen(Screen[None]):
         self._fit(self.app.size.width, self.app.size.height)
         self.query_one(GraphView).focus()
         self._show_inputs()
+        self.ready = True
         self.program.ask_reference(self)
 
     def on_resize(self) -> None:
-        self._fit(self.app.size.width, self.app.size.height)
+        if self.ready:
+            self._fit(self.app.size.width, self.app.size.height)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.ready and self.is_attached
 
     def _fit(self, width: int, height: int) -> None:
         """Arrange the panels for a size of the terminal."""
@@ -248,16 +258,14 @@ class LessonScreen(Screen[None]):
     def beside_missing(self, reason: str) -> None:
         """Torch will not answer; the numeric column goes on."""
         self._torch_state = reason.split(":", maxsplit=1)[0]
-        self._show_beside("none")
+        self._show_beside("missing")
 
     def _show_beside(self, word: str) -> None:
+        expected = word not in NO_TORCH
         comparison = compare(
-            self.session.trace,
-            self._torch_run,
-            self._numeric_run,
-            torch_expected=word != "none",
+            self.session.trace, self._torch_run, self._numeric_run, torch_expected=expected
         )
-        self.beside = Beside(comparison, word)
+        self.beside = Beside(comparison, word, torch_expected=expected)
         self.query_one(GradientsView).show_session(self.session, self.beside)
         self._show_heading()
 

@@ -629,7 +629,7 @@ async def test_a_free_shape_takes_any_length() -> None:
         assert np.array_equal(app.session.inputs.leaves["x"], [1, 2, 3, 4, 5])
         assert any("[5]" in line for line in shown(app))
         await paste(pilot, "[[1, 2], [3, 4]]")
-        assert app.view.refusal == "x must be 3, not 2×2"
+        assert app.view.refusal == "x must be 3 numbers, not 2×2"
 
 
 async def test_a_longer_input_than_the_size_needs_is_taken_a_shorter_one_is_not() -> None:

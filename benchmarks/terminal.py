@@ -56,6 +56,15 @@ class Silent(RuntimeError):
     """The program wrote nothing where it should have, or has ended."""
 
 
+def _ticks(pid: int) -> int:
+    """The processor time that a process has used."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return -1
+    return int(words[11]) + int(words[12])
+
+
 class Terminal:
     """A Python program in a pseudo-terminal of its own. Use it in a `with` statement."""
 
@@ -80,6 +89,8 @@ class Terminal:
         self.pid = self._process.pid
         self.tail = b""
         """The last bytes it wrote, for messages."""
+        self.seen = b""
+        """All that it has written."""
 
     def __enter__(self) -> Terminal:
         return self
@@ -109,6 +120,7 @@ class Terminal:
         if QUERY in data:
             os.write(self._master, ANSWER)
         self.tail = (self.tail + data)[-4000:]
+        self.seen += data
         return now, data
 
     def burst(
@@ -158,6 +170,18 @@ class Terminal:
             text = (task / "children").read_text(encoding="ascii")
             found.extend(int(word) for word in text.split())
         return found
+
+    @property
+    def age(self) -> float:
+        """Seconds since its start."""
+        return time.perf_counter() - self.started
+
+    @property
+    def busy(self) -> bool:
+        """Whether its children have computed within a tenth of a second, such as torch loading."""
+        before = [_ticks(child) for child in self.children()]
+        time.sleep(0.1)
+        return before != [_ticks(child) for child in self.children()]
 
     def close(self) -> None:
         """End the program and all it has started."""

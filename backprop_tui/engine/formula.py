@@ -227,6 +227,8 @@ class _Renderer:
                 for side in (left, right)
             )
             kinds = {product, left.product, right.product} - {""}
+        if as_text(right.segments).startswith("−"):  # the sign of its first factor
+            right = _in_brackets(right)
         return self._combine(left, sign, right, _PRODUCT)._replace(product="".join(kinds))
 
     def _combine(self, left: _Piece, sign: str, right: _Piece, binds: int) -> _Piece:

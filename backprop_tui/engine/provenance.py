@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import CodeType, FrameType
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 TRANSPARENT = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>"}
 """Frames that belong to the function around them."""

@@ -20,9 +20,7 @@ def catalogue() -> tuple[Lesson, ...]:
     """All lessons, in order."""
     found = []
     for module in pkgutil.iter_modules(__path__):
-        lesson = getattr(
-            importlib.import_module(f"{__name__}.{module.name}"), "LESSON", None
-        )
+        lesson = getattr(importlib.import_module(f"{__name__}.{module.name}"), "LESSON", None)
         if isinstance(lesson, Lesson):
             found.append(lesson)
     return tuple(sorted(found, key=lambda lesson: lesson.order))
@@ -33,9 +31,7 @@ def find_lesson(lesson_id: str) -> Lesson:
     for lesson in catalogue():
         if lesson.id == lesson_id:
             return lesson
-    raise UnknownLesson(
-        f"there is no lesson “{lesson_id}”: {alternatives(lesson_id, ids())}"
-    )
+    raise UnknownLesson(f"there is no lesson “{lesson_id}”: {alternatives(lesson_id, ids())}")
 
 
 def ids() -> list[str]:
@@ -47,8 +43,4 @@ def alternatives(wrong: str, known: Sequence[str]) -> str:
     """What to try instead of a wrong name: the closest first, or all of them."""
     close = difflib.get_close_matches(wrong, known, n=3, cutoff=0.5)
     listed = ", ".join(known) if known else "none"
-    return (
-        f"did you mean {' or '.join(close)}? known: {listed}"
-        if close
-        else f"known: {listed}"
-    )
+    return f"did you mean {' or '.join(close)}? known: {listed}" if close else f"known: {listed}"

@@ -135,18 +135,14 @@ def fit_leaves(
     fitted: dict[str, Value] = {}
     for leaf in lesson.leaves:
         value = values[leaf.name]
-        if leaf.shape is None or not any(
-            isinstance(n, str | AtLeast) for n in leaf.shape
-        ):
+        if leaf.shape is None or not any(isinstance(n, str | AtLeast) for n in leaf.shape):
             fitted[leaf.name] = value
         else:
             fitted[leaf.name] = _fitted(lesson, leaf, np.asarray(value), sizes)
     return fitted
 
 
-def needed_shape(
-    leaf: Leaf, sizes: Mapping[str, int], current: tuple[int, ...]
-) -> tuple[int, ...]:
+def needed_shape(leaf: Leaf, sizes: Mapping[str, int], current: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that a leaf must have; an axis with `AtLeast` keeps its length if it suffices."""
     if leaf.shape is None:
         return np.shape(leaf.default)
@@ -170,9 +166,7 @@ def _fitted(lesson: Lesson, leaf: Leaf, value: Any, sizes: Mapping[str, int]) ->
         max(n, limit)
         for n, limit in zip(shape, needed_shape(leaf, limits, value.shape), strict=True)
     )
-    grown = random_values(f"{lesson.id}/{leaf.name}", largest)[
-        tuple(slice(n) for n in shape)
-    ]
+    grown = random_values(f"{lesson.id}/{leaf.name}", largest)[tuple(slice(n) for n in shape)]
     kept = tuple(slice(min(a, b)) for a, b in zip(shape, value.shape, strict=True))
     grown = grown.copy()
     grown[kept] = value[kept]

@@ -17,8 +17,8 @@ LESSON = Lesson(
     chapter="Scalars",
     order=4,
     idea=(
-        "w·x + b is the smallest layer there is, and it shows the two rules that all others are "
-        "made of. A sum passes the gradient on to both sides as it is. A product hands each "
+        "w·x + b is the smallest layer there is, and it shows the two rules that every layer "
+        "uses. A sum passes the gradient on to both sides as it is. A product hands each "
         "factor the gradient times the other factor: the gradient of the weight is the input, "
         "and the gradient of the input is the weight."
     ),
@@ -35,9 +35,7 @@ LESSON = Lesson(
     derivation=(
         Equation("dz", "1"),
         Equation("dp", "dz"),
-        Equation(
-            "db", "dz", "a bias is added, so its gradient is what came from above"
-        ),
+        Equation("db", "dz", "a bias is added, so its gradient is what came from above"),
         Equation("dw", "x * dp", "the larger the input, the more the weight matters"),
         Equation("dx", "w * dp"),
     ),

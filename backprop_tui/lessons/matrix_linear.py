@@ -54,7 +54,9 @@ LESSON = Lesson(
         Equation("dQ", "dZ"),
         Equation("dB", "rows(dZ)", "B was used in every row, so the rows add up"),
         Equation(
-            "dW", "X.T @ dQ", "row i, column j: input i times what output j asks for"
+            "dW",
+            "X.T @ dQ",
+            "row i, column j: input i times what output j asks for, over all samples",
         ),
         Equation("dX", "dQ @ W.T"),
     ),
@@ -62,7 +64,8 @@ LESSON = Lesson(
         "B": "One bias row served all the samples, so it collects the gradient of each of them: "
         "that is the sum over the rows.",
         "W": "Every sample used the same weights, so Xᵀ @ dQ adds up what each sample asks for. "
-        "As every cell of dQ is 1 here, each row of dW holds the column sums of X.",
+        "As every cell of dQ is 1 here, every cell in row i of dW holds the sum of "
+        "column i of X.",
         "X": "Each row of dX comes from its own sample only. As every cell of dQ is 1 here, "
         "it holds the row sums of W.",
         "Z": "Every cell counts once in the sum, so every cell's gradient is 1.",

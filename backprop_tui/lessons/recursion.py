@@ -30,9 +30,7 @@ LESSON = Lesson(
     ),
     sizes=(Size("T", 2, 1, 50, "time steps"),),
     forward=(
-        Equation(
-            "h[t]", "w_h * h[t-1]", "the new state from the one before", steps=(1, "T")
-        ),
+        Equation("h[t]", "w_h * h[t-1]", "the new state from the one before", steps=(1, "T")),
         Equation("h[T]", "w_h**T * h0", "unrolled"),
     ),
     derivation=(
@@ -54,8 +52,9 @@ LESSON = Lesson(
     notes={
         "w_h": "It was used at every step, so its gradient is a sum with one term for each.",
         "h0": "The slopes of all steps multiplied: w_h to the power of T. "
-        "Above 1 that explodes, below 1 it vanishes.",
-        "h": "What comes back from a later step is multiplied by w_h once more.",
+        "With a size above 1 that explodes, below 1 it vanishes.",
+        "h": "The last state is the output and starts with 1; an earlier one receives "
+        "what the step after it has, times w_h.",
     },
     references=(
         "The notebook, In [7]: dw_h 2.0 and dh0 4.0, by torch and by hand",

@@ -51,9 +51,7 @@ LESSON = Lesson(
     program=program,
     leaves=(
         Leaf("x", [[1.0], [2.0], [3.0]], "the inputs, a row a step", (AtLeast("T"), 1)),
-        Leaf(
-            "y", [[5.0], [10.0], [15.0]], "the targets, a row a step", (AtLeast("T"), 1)
-        ),
+        Leaf("y", [[5.0], [10.0], [15.0]], "the targets, a row a step", (AtLeast("T"), 1)),
         Leaf("h0", [0.0, 0.0, 0.0], "the state at the beginning", ("hidden",)),
         Leaf("W_x", [[0.31], [-0.47], [0.62]], "weights of the input", ("hidden", 1)),
         Leaf("b_x", [0.12, -0.25, 0.08], "bias of the input", ("hidden",)),
@@ -80,9 +78,7 @@ LESSON = Lesson(
         Equation("L", "sum(diff[t]**2 for t in steps(1, T))"),
     ),
     derivation=(
-        Equation(
-            "dy_hat[t]", "-2 * diff[t]", "− because y_hat is subtracted", steps=(1, "T")
-        ),
+        Equation("dy_hat[t]", "-2 * diff[t]", "− because y_hat is subtracted", steps=(1, "T")),
         Equation("dh[T]", "dy_hat[T] @ W_y", "the last state: only its prediction"),
         Equation(
             "dh[t]",
@@ -115,7 +111,8 @@ LESSON = Lesson(
         "The notebook forgot to add these up and prints 0.",
         "b_h": "It is added in the same sum as b_x, so its gradient must be the same.",
         "b_y": "It collects −2·diff of every step.",
-        "diff": "Twice the difference comes back to each prediction.",
+        "diff": "Its gradient is twice itself; the prediction, which is subtracted, "
+        "receives −2·diff.",
         "h0": "It receives what is left after all steps.",
     },
     references=(

@@ -22,16 +22,10 @@ LESSON = Lesson(
         "and 0 at the bottom of the bowl."
     ),
     program=program,
-    leaves=(
-        Leaf(
-            "x", 0.4311157464981079, "the input; the notebook drew this one at random"
-        ),
-    ),
+    leaves=(Leaf("x", 0.4311157464981079, "the input; the notebook drew this one at random"),),
     forward=(Equation("y", "x**2"),),
     derivation=(
-        Equation(
-            "dy", "1", "where every backward pass starts: y moves exactly as far as y"
-        ),
+        Equation("dy", "1", "where every backward pass starts: y moves exactly as far as y"),
         Equation("dx", "2*x * dy", "the power rule times what came from above"),
     ),
     notes={

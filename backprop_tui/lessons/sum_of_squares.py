@@ -20,14 +20,10 @@ LESSON = Lesson(
         "A vector is several numbers, and the gradient of one output with respect to it is a "
         "vector of the same shape: one slope a cell. The sum gives every cell a copy of its own "
         "gradient; the square then works on each cell by itself, so the gradient is 2x, cell by "
-        "cell, as if there were three separate little lessons on y = x²."
+        "cell, as if each cell were a little lesson on y = x² of its own."
     ),
     program=program,
-    leaves=(
-        Leaf(
-            "x", [1.0, 5.0, 6.0], "the input, a vector of any length", free_shape=True
-        ),
-    ),
+    leaves=(Leaf("x", [1.0, 5.0, 6.0], "the input, a vector of any length", free_shape=True),),
     forward=(
         Equation("sq", "x**2"),
         Equation("y", "sum(sq)"),

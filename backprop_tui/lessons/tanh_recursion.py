@@ -22,8 +22,9 @@ LESSON = Lesson(
     idea=(
         "A non-linearity between the steps keeps the state between −1 and 1, and it changes what "
         "comes back. Passing tanh, the gradient is multiplied by 1 − h², where h is what tanh put "
-        "out. That factor is never above 1, and near 0 where tanh is flat, so the gradient "
-        "shrinks on its way back in time. The notebook once writes h_raw², the input, in a "
+        "out. That factor is never above 1, and near 0 where tanh is flat. So tanh can only shrink "
+        "the gradient, while each step also multiplies it by w_h: which of the two wins decides "
+        "whether it vanishes or explodes. The notebook once writes h_raw², the input, in a "
         "comment: the formula is 1 − h²."
     ),
     program=program,
@@ -64,7 +65,8 @@ LESSON = Lesson(
         "not its input. Close to ±1 almost nothing passes.",
         "h": "The last state hears only from the output; an earlier one hears from the step "
         "after it, through w_h.",
-        "h0": "Its gradient has passed every tanh on the way, and shrunk at each of them.",
+        "h0": "Each step on the way multiplied its gradient by w_h and by 1 − h², "
+        "which is at most 1.",
     },
     references=(
         "The notebook, In [8]: dw_h 8.18880672682621 and dw_y 0.9092516899108887 "

@@ -111,7 +111,7 @@ class GradientsView(Painted):
 
     def _columns(self) -> tuple[int, int]:
         """The widths of the name and of a number, for the width there is."""
-        width = self.size.width
+        width = self.scrollable_content_region.width
         names = max((len(name) for name in self._names.values()), default=4)
         name = max(5, min(names, 12, width // 7))
         number = (width - name - MARKER_WIDTH - DIFFERENCE_WIDTH - VERDICT_WIDTH) // 3 - 1

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 
-from backprop_tui.engine.graph import Graph
+from backprop_tui.engine.graph import Graph, NodeKind
 from backprop_tui.engine.trace import StepKind
 from backprop_tui.explain import Notation
 from backprop_tui.session import GradientState, NodeState, Session
@@ -40,11 +40,14 @@ class Lit(NamedTuple):
     receiving: frozenset[int]
     """The nodes that receive a contribution."""
 
+    receiving_boxes: frozenset[str]
+    """Their boxes at the lit wires: of a leaf drawn several times only the one concerned."""
+
     links: frozenset[str]
     backward: bool
 
 
-NOTHING_LIT = Lit(frozenset(), frozenset(), frozenset(), False)
+NOTHING_LIT = Lit(frozenset(), frozenset(), frozenset(), frozenset(), False)
 
 
 class GraphView(Painted):
@@ -188,6 +191,7 @@ class GraphView(Painted):
         session, model = self._session, self._model
         nodes: set[int] = set()
         receiving: set[int] = set()
+        boxes: set[str] = set()
         links: set[str] = set()
         backward = session.in_backward
         for position in session.active():
@@ -196,10 +200,13 @@ class GraphView(Painted):
             if kind is StepKind.SEND:
                 receiving.add(session.trace.graph.records[node].operands[slot])
                 links.add(model.link_of[node, slot])
+                boxes.add(model.targets[model.link_of[node, slot]])
             elif kind is StepKind.COMPUTE:
                 operands = range(len(session.trace.graph.records[node].operands))
                 links.update(model.link_of[node, s] for s in operands if (node, s) in model.link_of)
-        self._lit = Lit(frozenset(nodes), frozenset(receiving), frozenset(links), backward)
+        self._lit = Lit(
+            frozenset(nodes), frozenset(receiving), frozenset(boxes), frozenset(links), backward
+        )
         self._lit_cells = {}
         for link in links:
             route = model.drawing.routes[link]
@@ -214,7 +221,10 @@ class GraphView(Painted):
                     character = "▼"
                 elif character == "┃" and _is_across(route, place):
                     character = "━"  # at a crossing the lit wire is on top
-                self._lit_cells.setdefault(y, {})[x] = character
+                cells = self._lit_cells.setdefault(y, {})
+                if {cells.get(x), character} == {"━", "┃"}:
+                    character = "╋"  # two lit wires cross: neither hides the other
+                cells[x] = character
 
     # ── painting ──────────────────────────────────────────────────────────────────────────
 
@@ -281,7 +291,7 @@ class GraphView(Painted):
         box = self._model.boxes[box_id]
         state = self._session.node_state(box.node)
         ref = box_id
-        border, role = self._border(box, state)
+        border, role = self._border(box_id, box, state)
         chosen = " cursor" if box.node == self.chosen and self.has_focus else ""
         if self.zoom is Zoom.NAME:
             brackets = "()" if box.leaf else "[]"
@@ -332,11 +342,11 @@ class GraphView(Painted):
     def _name_role(self, box: BoxNode, state: NodeState) -> str:
         return "title" if state.computed else "muted"
 
-    def _border(self, box: BoxNode, state: NodeState) -> tuple[str, str]:
+    def _border(self, box_id: str, box: BoxNode, state: NodeState) -> tuple[str, str]:
         active = "active" if self._lit.backward else "active-forward"
         if box.node in self._lit.nodes:
             return BORDERS["active"], active
-        if box.node in self._lit.receiving:
+        if box_id in self._lit.receiving_boxes:
             return BORDERS["receiving"], active
         kind = BORDERS["leaf"] if box.leaf else BORDERS["operation"]
         if state.state is GradientState.ARRIVED:
@@ -355,8 +365,8 @@ class GraphView(Painted):
             text, role = "…", "muted"
         else:
             text, role = number_text(state.gradient, inside - 4), "gradient"
-            if state.state is GradientState.PARTIAL:
-                text, role = f"{text} …"[: inside - 4 + 1], "gradient"
+            if state.state is GradientState.PARTIAL and len(text) < inside - 4:
+                text += " …"  # the border says how many are awaited, too
         return (
             Piece(" ∂ ", role if role == "gradient" else "muted", ref),
             Piece(f"{text:<{inside - 3}}"[: inside - 3], role, ref),
@@ -493,7 +503,7 @@ class GraphView(Painted):
         node = session.trace.graph[index]
         state = session.node_state(index)
         lines = [Notation(session.trace).value(index).text]
-        if node.name.base in {leaf.name for leaf in session.lesson.leaves}:
+        if node.kind is NodeKind.LEAF:
             lines[0] += f": {session.lesson.leaf_named(node.name.base).meaning}"
         elif node.op is not None:
             lines[0] += f" = {node.op.name}(…)"

@@ -54,7 +54,7 @@ class LinesView(Painted):
         return "\n".join("".join(piece.text for piece in line) for line in self._wrapped)
 
     def _wrap(self) -> None:
-        width = max(10, self.size.width)
+        width = max(10, self.scrollable_content_region.width)
         self._wrapped = [line for p in self._paragraphs for line in wrap(p.pieces, width, p.indent)]
         self.set_height(max(len(self._wrapped), self.size.height))
         self.repaint()

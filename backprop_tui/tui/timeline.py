@@ -41,7 +41,9 @@ class Timeline(Painted, can_focus=False):
     def _label(self) -> str:
         assert self._session is not None
         session = self._session
-        number = f" step {session.position + 1}/{session.last_position + 1} "
+        steps = str(session.last_position + 1)
+        # As wide at the first step as at the last, so that the line beside it stays where it is.
+        number = f" step {session.position + 1}/{steps} ".rjust(2 * len(steps) + len(" step / "))
         return ("▶" if self.playing else " ") + number
 
     def render_line(self, y: int) -> Strip:
@@ -64,7 +66,7 @@ class Timeline(Painted, can_focus=False):
             done = column <= cursor and session.position >= 0
             character = ("━" if done else "┄") if steps else " "
             if column == cursor and session.position >= 0:
-                character = "▶" if forward else "◀"
+                character = "◀" if session.in_backward else "▶"
                 role = "title"
             if not done:
                 role = "muted"

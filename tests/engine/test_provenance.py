@@ -625,6 +625,15 @@ def test_ids_do_not_depend_on_values_or_sizes() -> None:
     assert [n.id for n in record(program, {"a": math.pi}, {"T": 3})] == [n.id for n in short]
 
 
+def test_a_leaf_may_be_called_like_a_numbered_variable() -> None:
+    def program(xp: Any, **leaves: Any) -> Any:
+        h = leaves["h"] * leaves["h#2"]
+        return h
+
+    graph = recorded(program, "h", "h#2")
+    assert [n.id for n in graph] == ["h", "h#2", "h#3"]
+
+
 def test_ids_are_unique_whatever_the_names() -> None:
     def program(xp: Any, *, z: Any, add: Any) -> Any:
         for s in ["a", "a#2", "x]#2", "a", "a"]:

@@ -300,6 +300,8 @@ def test_order_of_steps(seed: int) -> None:
     for node, gradient in enumerate(trace.gradients):
         if node != graph.output:
             assert (gradient is None) == (node not in expected)
+            if gradient is not None:
+                assert_close(gradient, sums[node], rel=1e-12, what=str(node))
 
 
 @settings(max_examples=25)
@@ -311,6 +313,13 @@ def test_keys_and_ids_survive_an_edit(seed: int) -> None:
     other = backward(record(program, {k: v * 1.01 for k, v in leaves.items()}))
     assert keys(one) == keys(other)
     assert [n.id for n in one.graph] == [n.id for n in other.graph]
+
+
+def test_the_contribution_beside_a_constant_on_the_left() -> None:
+    trace = by_hand(lambda xp, *, x, y: (5 - x) * y, {"x": 3.0, "y": 7.0})
+    sent = {s.key: s.contribution for s in trace.steps if s.kind is StepKind.SEND}
+    assert sent == {"send:output>output/sub:0": 7.0, "send:output>y:1": 2.0,
+                    "send:output/sub>x:1": -7.0}  # fmt: skip
 
 
 def test_the_contribution_of_an_edge_that_sent_nothing_is_none() -> None:

@@ -273,7 +273,6 @@ async def test_every_row_is_as_wide_as_the_drawing(lesson_id: str, zoom: Zoom) -
             assert widths == {app.view.virtual_size.width}
 
 
-@pytest.mark.xfail(reason="which wire is on top depends on the order of a set of strings")
 @pytest.mark.parametrize("position", ["backward", "forward"])
 async def test_two_lit_wires_that_cross_do_not_hide_each_other(position: str) -> None:
     """Which one is on top must not depend on the order of a set: it changes from run to run."""

@@ -296,7 +296,7 @@ async def test_the_timeline_is_as_wide_as_its_place(lesson_id: str, width: int) 
         ("square", 40),
         ("rnn", 200),
         # More steps than columns: the last forward steps share the column of the seed.
-        pytest.param("rnn", 60, marks=pytest.mark.xfail(reason="the column decides, not the step")),
+        ("rnn", 60),
     ],
 )
 async def test_the_sign_of_the_cursor_tells_the_pass(lesson_id: str, width: int) -> None:
@@ -386,7 +386,7 @@ FITS = [
     *((lesson_id, w) for lesson_id in ("tanh-recursion", "squared-loss") for w in range(52, 81, 4)),
     *(("rnn", w) for w in (54, 66, 80)),  # with a scrollbar; these are the app's own widths
     *(
-        pytest.param("rnn", w, marks=pytest.mark.xfail(reason="the scrollbar hides a column"))
+        ("rnn", w)
         for w in (56, 68)
     ),
 ]

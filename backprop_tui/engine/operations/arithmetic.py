@@ -116,7 +116,7 @@ class Pow(Operation):
     symbol = "^"
     operands = ("base", "exponent")
     text = "base ** exponent"
-    why = "A power: the base multiplied with itself, exponent times."
+    why = "A power: for a whole exponent, a product of that many factors of the base."
 
     @staticmethod
     def forward(base: Value, exponent: Value) -> Value:

@@ -117,7 +117,7 @@ class Tanh(Operation):
 
     @contribution(
         "g * (1 - out**2)",
-        why="The slope of tanh is 1 minus its own output squared: "
+        why="The slope of tanh is 1 minus the square of its own output: "
         "near ±1 tanh is flat and little gradient passes.",
     )
     def to_a(g: Value, out: Value, a: Value) -> Value:

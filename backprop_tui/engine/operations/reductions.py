@@ -79,7 +79,7 @@ class Mean(Operation):
 
     @contribution(
         "expand(g) / count",
-        why="Each of the averaged cells moves the mean by one part in their number, "
+        why="Each averaged cell moves the mean by its own move divided by their number, "
         "so each receives the upstream gradient divided by that number.",
     )
     def to_a(g: Value, out: Value, a: Value, *, dim: Dim = None, keepdim: bool = False) -> Value:

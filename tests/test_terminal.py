@@ -315,7 +315,7 @@ def test_lessons_opened_quickly_one_after_another_while_torch_loads() -> None:
             terminal.press(ENTER)
             terminal.wait(STEP)
             terminal.press(ESC)
-            terminal.wait(LOADED)
+            terminal.wait("q Quit")
             terminal.press(DOWN)
         terminal.press(ENTER)
         terminal.wait("A recurrent network")

@@ -23,6 +23,7 @@ from backprop_tui.engine.operations.shapes import Index, Transpose
 from backprop_tui.engine.provenance import Locator, RawPlace
 
 _getframe = sys._getframe
+_ARRAY = np.ndarray
 
 Params = dict[str, Any]
 
@@ -174,8 +175,8 @@ def unary(op: type[Operation], depth: int = 1) -> Callable[..., Var]:
             value = forward(a) if params is None else forward(a, **params)
         except (ArithmeticError, ValueError):
             value = _ieee(op, (a,), params)
-        if type(value) is not float:
-            value = _settled(value)
+        if type(value) is not float and (type(value) is not _ARRAY or not value.ndim):
+            value = float(value)  # numpy's single numbers become floats
         records, spot = tape.records, tape.spot
         place = None if spot is None else spot(_getframe(depth))
         var = Var()  # written out, as a call of __init__ takes as long as all the rest of it
@@ -206,8 +207,8 @@ def binary(op: type[Operation], depth: int = 1) -> Callable[[Any, Any], Var]:
             value = forward(a, b)
         except (ArithmeticError, ValueError):
             value = _ieee(op, (a, b), None)
-        if type(value) is not float:
-            value = _settled(value)
+        if type(value) is not float and (type(value) is not _ARRAY or not value.ndim):
+            value = float(value)  # numpy's single numbers become floats
         records, spot = tape.records, tape.spot
         place = None if spot is None else spot(_getframe(depth))
         var = Var()

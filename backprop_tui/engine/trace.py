@@ -189,11 +189,17 @@ def backward(graph: Graph) -> Trace:
             gc.enable()
 
 
+_ARRAY = np.ndarray
+
+
 def _swept(graph: Graph) -> Trace:
     raw, needs = graph.raw, graph.needs_gradient
     gradients: list[Value | None] = [None] * len(raw)
     starts: list[int | None] = [None] * len(raw)
     sent: list[Value] = []
+    a: Any
+    b: Any
+    part: Any
     functions: dict[type[Operation], list[Any]] = {}  # each operation's rules
     out = raw[graph.output][2]
     gradients[graph.output] = 1.0 if type(out) is float else np.ones_like(out)
@@ -215,7 +221,7 @@ def _swept(graph: Graph) -> Trace:
                     part = rules[0](g, out, a, b)
                 except (ArithmeticError, ValueError):
                     part = apply_rule(op, 0, g, out, (a, b), None)
-                if type(part) is not float or type(a) is not float:
+                if type(part) is not type(a) or (type(a) is _ARRAY and part.shape != a.shape):
                     part = _fitted(part, a)
                 sent.append(part)
                 arrived = gradients[i]
@@ -225,7 +231,7 @@ def _swept(graph: Graph) -> Trace:
                     part = rules[1](g, out, a, b)
                 except (ArithmeticError, ValueError):
                     part = apply_rule(op, 1, g, out, (a, b), None)
-                if type(part) is not float or type(b) is not float:
+                if type(part) is not type(b) or (type(b) is _ARRAY and part.shape != b.shape):
                     part = _fitted(part, b)
                 sent.append(part)
                 arrived = gradients[j]
@@ -238,7 +244,7 @@ def _swept(graph: Graph) -> Trace:
                 part = rules[0](g, out, a) if params is None else rules[0](g, out, a, **params)
             except (ArithmeticError, ValueError):
                 part = apply_rule(op, 0, g, out, (a,), params)
-            if type(part) is not float or type(a) is not float:
+            if type(part) is not type(a) or (type(a) is _ARRAY and part.shape != a.shape):
                 part = _fitted(part, a)
             sent.append(part)
             arrived = gradients[i]

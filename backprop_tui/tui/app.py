@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import logging
 import signal
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.segment import Segment
 from textual.actions import SkipAction
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.color import Color
 from textual.driver import Driver
-from textual.events import Paste
-from textual.message import Message as TextualMessage
+from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
@@ -27,6 +26,7 @@ from backprop_tui.lessons import catalogue, find_lesson
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.state import State, StateStore
 from backprop_tui.tui import themes
+from backprop_tui.tui.driver import PlainScrollBar, tolerant
 from backprop_tui.tui.glyphs import plain
 from backprop_tui.tui.home import HomeScreen
 from backprop_tui.tui.lesson_screen import LessonScreen
@@ -34,6 +34,19 @@ from backprop_tui.tui.lesson_screen import LessonScreen
 if TYPE_CHECKING:
     from backprop_tui.reference.client import ReferenceClient
     from backprop_tui.reference.protocol import Message
+
+
+class InAscii(LineFilter):
+    """Makes ASCII of what is left: borders and their titles, keys, messages, Textual's dialogues."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            segment if segment.text.isascii() else segment._replace(text=plain(segment.text, True))
+            for segment in segments
+        ]
+
+
+IN_ASCII = InAscii()
 
 
 class BackpropApp(App[None]):
@@ -78,8 +91,11 @@ class BackpropApp(App[None]):
         wanted = self.state.theme
         self.theme = wanted if wanted in self.available_themes else themes.DARK.name
         self.set_reactive(BackpropApp.ascii, ascii or self.state.ascii)
-        self.set_class(self.ascii, "ascii")
         ScrollBar.renderer = PlainScrollBar if self.ascii else ScrollBarRender
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        filters = super().get_line_filters()
+        return [*filters, IN_ASCII] if self.ascii else filters
 
     def get_driver_class(self) -> type[Driver]:
         return tolerant(super().get_driver_class())
@@ -152,12 +168,6 @@ class BackpropApp(App[None]):
         if self.screen.get_selected_text():
             raise SkipAction
         self.exit()
-
-    def get_key_display(self, binding: Binding) -> str:
-        return plain(super().get_key_display(binding), self.ascii)
-
-    def notify(self, message: str, **options: Any) -> None:  # type: ignore[override]
-        super().notify(plain(message, self.ascii), **options)
 
     def action_toggle_theme(self) -> None:
         self.theme = themes.LIGHT.name if self.current_theme.dark else themes.DARK.name
@@ -257,61 +267,6 @@ class BackpropApp(App[None]):
 
     async def _run_binding(self, active: Any) -> None:
         await self.run_action(active.binding.action, active.node)
-
-
-class PlainScrollBar(ScrollBarRender):
-    """Scrollbars made of blanks only."""
-
-    VERTICAL_BARS: ClassVar[list[str]] = [" "]
-    HORIZONTAL_BARS: ClassVar[list[str]] = [" "]
-
-
-def tolerant(driver: type[Driver]) -> type[Driver]:
-    """The driver, made to stand what a terminal may send.
-
-    Textual's own ends with a traceback at the first byte that is no UTF-8, and takes a paste
-    apart character by character: 10 MB keep it, and the screen, busy for half a minute.
-    """
-    if driver.__name__ != "LinuxDriver":
-        return driver
-    from textual.drivers import linux_driver
-
-    class Parser(linux_driver.XTermParser):
-        """Takes pastes in whole pieces."""
-
-        _paste: list[str] | None = None
-
-        def feed(self, data: str) -> Iterator[TextualMessage]:
-            if self._paste is None:
-                before, start, after = data.partition("\x1b[200~")
-                if before or not start:
-                    yield from super().feed(before)
-                if not start:
-                    return
-                self._paste, data = [], after
-            # The mark of the end may come in two pieces.
-            held = self._paste.pop() if self._paste else ""
-            text, end, after = (held + data).partition("\x1b[201~")
-            if not end:
-                self._paste += [text[:-5], text[-5:]]
-                return
-            pasted = "".join(self._paste) + text
-            self._paste = None
-            yield Paste(pasted.replace("\x00", ""))
-            if after:
-                yield from self.feed(after)
-
-    class TolerantDriver(linux_driver.LinuxDriver):
-        """Replaces the decoder and the parser of the thread that reads."""
-
-        def run_input_thread(self) -> None:
-            linux_driver.XTermParser = Parser  # type: ignore[misc]
-            linux_driver.getincrementaldecoder = (  # type: ignore[attr-defined]
-                lambda encoding: partial(codecs.getincrementaldecoder(encoding), "replace")
-            )
-            super().run_input_thread()
-
-    return TolerantDriver
 
 
 def run(lesson_id: str | None, store: StateStore, *, ascii: bool = False) -> int:

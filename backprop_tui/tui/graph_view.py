@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from operator import itemgetter
 from typing import ClassVar, NamedTuple
 
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.strip import Strip
 
 from backprop_tui.engine.graph import Graph, NodeKind
 from backprop_tui.engine.trace import StepKind
@@ -105,6 +108,13 @@ class GraphView(Painted):
         self._model: GraphModel | None = None
         self._graph_shown: Graph | None = None
         self._rows: dict[int, list[tuple[int, str]]] = {}
+        """The boxes in each row, from left to right: column and id."""
+        self._titles: dict[int, list[tuple[int, str]]] = {}
+        """The titles of time steps in each row: column and text."""
+        self._painted: dict[str, tuple[Pieces, ...]] = {}
+        """The rows of the boxes that have been painted and have not changed since."""
+        self._window = (0, 0)
+        """The first column and the width for which lines have been painted."""
         self._lit = NOTHING_LIT
         self._lit_cells: dict[int, dict[int, str]] = {}
         self._drag: tuple[int, int] | None = None
@@ -146,6 +156,11 @@ class GraphView(Painted):
         for row in self._rows.values():
             row.sort()
         drawing = model.drawing
+        self._titles = {}
+        for block in drawing.blocks:
+            if block.index in model.block_titles:
+                title = f"{model.block_titles[block.index]} "
+                self._titles.setdefault(block.y, []).append((block.x, title))
         self.virtual_size = Size(drawing.width + 2 * MARGIN, drawing.height)
 
     def step_to(self) -> None:
@@ -167,11 +182,16 @@ class GraphView(Painted):
         self.repaint()
         self.keep_in_view()
 
+    def repaint(self) -> None:
+        self._painted.clear()
+        super().repaint()
+
     def _repaint_changes(self, nodes: frozenset[int], links: frozenset[str]) -> None:
         assert self._model is not None
         lines: set[int] = set()
         for node in nodes:
             for box in self._model.boxes_of.get(node, ()):
+                self._painted.pop(box, None)
                 place = self._model.drawing.places[box]
                 lines.update(range(place.y, place.y + place.height))
         for link in links:
@@ -229,70 +249,88 @@ class GraphView(Painted):
     # ── painting ──────────────────────────────────────────────────────────────────────────
 
     def paint_line(self, y: int) -> Pieces:
+        return self._paint_between(y, 0, self.virtual_size.width)
+
+    def _cropped(self, line: int, x: int, width: int) -> Strip:
+        """As in `Painted`, but only what is seen is painted: an unrolled network is very wide."""
+        if self._window != (x, width):
+            self._window = (x, width)
+            self._lines.clear()
+        if line not in self._lines and line < self.virtual_size.height:
+            self._lines[line] = self._strip(line, self._paint_between(line, x, x + width))
+        return super()._cropped(line, x, width)
+
+    def _paint_between(self, y: int, left: int, right: int) -> Pieces:
+        """A line, of which only the columns from `left` to `right` are needed."""
         model = self._model
-        if model is None:
-            return ()
-        if y >= len(model.drawing.rows):
+        if model is None or y >= len(model.drawing.rows):
             return ()
         wires = model.drawing.rows[y]
-        titles = self._titles_in(y)
-        pieces: list[Piece] = [Piece(" " * MARGIN)]
-        column = 0
-        for x, box_id in self._rows.get(y, ()):
-            self._paint_wires(pieces, wires, y, column, x, titles)
+        row = self._rows.get(y, [])
+        first = max(0, bisect_right(row, left - MARGIN, key=itemgetter(0)) - 1)
+        column = row[first][0] if first else 0
+        pieces: list[Piece] = [Piece(" " * (MARGIN + column))]
+        for x, box_id in row[first:]:
+            self._paint_wires(pieces, wires, y, column, x)
+            if x >= right - MARGIN:
+                return tuple(pieces)
             place = model.drawing.places[box_id]
-            pieces.extend(self._paint_box(box_id, place, y - place.y))
+            painted = self._painted.get(box_id)
+            if painted is None:
+                painted = self._painted[box_id] = self._paint_box(box_id, place)
+            pieces.extend(painted[y - place.y])
             column = x + place.width
-        self._paint_wires(pieces, wires, y, column, len(wires), titles)
+        self._paint_wires(pieces, wires, y, column, len(wires))
         return tuple(pieces)
 
-    def _titles_in(self, y: int) -> list[tuple[int, str]]:
-        assert self._model is not None
-        titles = self._model.block_titles
-        return [
-            (block.x, f"{titles[block.index]} ")
-            for block in self._model.drawing.blocks
-            if block.y == y and block.index in titles
-        ]
-
     def _paint_wires(
-        self,
-        pieces: list[Piece],
-        wires: str,
-        y: int,
-        start: int,
-        end: int,
-        titles: list[tuple[int, str]],
+        self, pieces: list[Piece], wires: str, y: int, start: int, end: int
     ) -> None:
         """The wires of a row between two columns, the lit ones in their own style."""
         text = wires[start:end]
-        for x, title in titles:
+        for x, title in self._titles.get(y, ()):
             if start <= x and x + len(title) <= end and not wires[x : x + len(title)].strip():
                 text = text[: x - start] + title + text[x - start + len(title) :]
         lit = self._lit_cells.get(y)
-        if not lit:
+        if lit:
+            role = "active" if self._lit.backward else "active-forward"
+            done = 0
+            for x in sorted(x - start for x in lit if start <= x < end):
+                if x > done:
+                    pieces.append(Piece(text[done:x], "muted"))
+                if x == done and pieces[-1].role == role and pieces[-1].ref is None:
+                    pieces[-1] = Piece(pieces[-1].text + lit[start + x], role)
+                else:
+                    pieces.append(Piece(lit[start + x], role))
+                done = x + 1
+            text = text[done:]
+        if text:
             pieces.append(Piece(text, "muted"))
-            return
-        role = "active" if self._lit.backward else "active-forward"
-        run = ""
-        run_lit = False
-        for x in range(start, end):
-            character = lit.get(x)
-            if (character is not None) != run_lit and run:
-                pieces.append(Piece(run, role if run_lit else "muted"))
-                run = ""
-            run_lit = character is not None
-            run += character if character is not None else text[x - start]
-        if run:
-            pieces.append(Piece(run, role if run_lit else "muted"))
 
-    def _paint_box(self, box_id: str, place: Place, row: int) -> Pieces:
+    def _paint_box(self, box_id: str, place: Place) -> tuple[Pieces, ...]:
+        """All rows of a box."""
         assert self._model is not None and self._session is not None
         box = self._model.boxes[box_id]
         state = self._session.node_state(box.node)
-        ref = box_id
         border, role = self._border(box_id, box, state)
         chosen = " cursor" if box.node == self.chosen and self.has_focus else ""
+        return tuple(
+            self._paint_box_row(box_id, place, row, box, state, border, role, chosen)
+            for row in range(place.height)
+        )
+
+    def _paint_box_row(
+        self,
+        ref: str,
+        place: Place,
+        row: int,
+        box: BoxNode,
+        state: NodeState,
+        border: str,
+        role: str,
+        chosen: str,
+    ) -> Pieces:
+        assert self._session is not None
         if self.zoom is Zoom.NAME:
             brackets = "()" if box.leaf else "[]"
             if border is BORDERS["active"]:

@@ -161,6 +161,8 @@ class LessonList(Painted):
 class HomeScreen(Screen[None]):
     """Choose a lesson."""
 
+    AUTO_FOCUS = "#lessons"  # at once, or the first keys would go to the hidden search
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", id="home.search", key_display="/",
                 tooltip="Search the lessons"),

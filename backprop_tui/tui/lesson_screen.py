@@ -62,6 +62,8 @@ def key(
 class LessonScreen(Screen[None]):
     """Watch, edit and step one lesson."""
 
+    AUTO_FOCUS = "#graph"
+
     HELP = """
     # A lesson
 

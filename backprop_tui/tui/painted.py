@@ -192,10 +192,14 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
         return self._base
 
     def style(self, role: str) -> Style:
-        """A role's style on the widget's own background."""
+        """The style of a role, or of several such as `value lit`, on the widget's background."""
         found = self._styles.get(role)
         if found is None:
-            found = self._styles[role] = self._style_of(LOOKS[role])
+            first, *others = role.split()
+            found = self.base + self._style_of(LOOKS[first])
+            for other in others:
+                found = found + self.partial(other)
+            self._styles[role] = found
         return found
 
     def _style_of(self, look: Look) -> Style:
@@ -233,57 +237,50 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
             self.refresh()
             return
         width, height = self.size
+        x, top = self.scroll_offset
         changes = []
         for y in range(height):
             shown = self._on_screen.get(y)
-            start, end = (0, width) if shown is None else changed_span(shown, self._visible(y))
+            line = self._cropped(top + y, x, width)
+            start, end = (0, width) if shown is None else changed_span(shown, line)
             if start < end:
                 changes.append(Region(start, y, end - start, 1))
         if changes:
             self.refresh(*changes)
 
     def render_line(self, y: int) -> Strip:
-        strip = self._on_screen[y] = self._visible(y)
+        x, top = self.scroll_offset
+        strip = self._on_screen[y] = self._cropped(top + y, x, self.size.width)
         return strip
 
-    def _visible(self, y: int) -> Strip:
-        """A line of the view."""
-        scroll_x, scroll_y = self.scroll_offset
-        width = self.size.width
-        line = y + scroll_y
+    def _cropped(self, line: int, x: int, width: int) -> Strip:
+        """What is seen of a line of the content."""
         strip = self._lines.get(line)
         if strip is None:
             strip = self._lines[line] = self._strip(line)
-        return strip.crop_extend(scroll_x, scroll_x + width, self.base)
+        return strip.crop_extend(x, x + width, self.base)
 
-    def _strip(self, line: int) -> Strip:
+    def _strip(self, line: int, pieces: Pieces | None = None) -> Strip:
         base = self.base
         if line >= self.virtual_size.height:
             return Strip([RichSegment("", base)], 0)
-        pieces = self.paint_line(line)
+        if pieces is None:
+            pieces = self.paint_line(line)
+        ascii_only = self.ascii
         segments: list[RichSegment] = []
         refs: list[tuple[int, int, str]] = []
         column = 0
         for text, role, ref in pieces:
             if not text:
                 continue
-            shown = plain(text, True) if self.ascii else text
-            segments.append(RichSegment(shown, base + self._role_style(role)))
+            shown = plain(text, True) if ascii_only else text
+            segments.append(RichSegment(shown, self._styles.get(role) or self.style(role)))
             width = len(text)
             if ref is not None:
                 refs.append((column, column + width, ref))
             column += width
         self._refs[line] = refs
         return Strip(segments or [RichSegment("", base)])
-
-    def _role_style(self, role: str) -> Style:
-        if " " in role:  # several roles, for example "value lit"
-            first, *others = role.split()
-            style = self.style(first)
-            for other in others:
-                style = style + self.partial(other)
-            return style
-        return self.style(role)
 
     def partial(self, role: str) -> Style:
         """What a role adds to another one: its background and emphasis, not its colour."""

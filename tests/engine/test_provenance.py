@@ -420,6 +420,23 @@ def test_generators_and_higher_order_functions() -> None:
     assert ("k", 1) in graph[graph.index_of[ids(graph)[3]]].name.loops
 
 
+def test_a_generator_is_called_from_where_it_goes_on() -> None:
+    def doubled(v: Any) -> Any:
+        while True:
+            v = v * 2
+            yield v
+
+    def program(xp: Any, *, a: Any) -> Any:
+        each = doubled(a)
+        next(each)
+        return next(each)
+
+    graph = recorded(program, "a")
+    places = [n.place.callers[0].site.span.line for n in graph if n.op is not None]
+    first = program.__code__.co_firstlineno
+    assert places == [first + 2, first + 3]
+
+
 def test_with_match_and_async_blocks_do_not_hide_names() -> None:
     def program(xp: Any, *, a: Any) -> Any:
         kind = "double"

@@ -385,10 +385,7 @@ def cells(view: GradientsView, name: str) -> list[str]:
 FITS = [
     *((lesson_id, w) for lesson_id in ("tanh-recursion", "squared-loss") for w in range(52, 81, 4)),
     *(("rnn", w) for w in (54, 66, 80)),  # with a scrollbar; these are the app's own widths
-    *(
-        ("rnn", w)
-        for w in (56, 68)
-    ),
+    *(("rnn", w) for w in (56, 68)),
 ]
 
 

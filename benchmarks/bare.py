@@ -1,9 +1,10 @@
 """What the app is measured against: a bare Textual app. `numpy` as an argument imports that too."""
 
 import sys
+from typing import ClassVar
 
 from textual.app import App, ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Header, Static
 
 if "numpy" in sys.argv:
@@ -13,7 +14,10 @@ if "numpy" in sys.argv:
 class Bare(App[None]):
     """Header, footer, one line."""
 
-    BINDINGS = [Binding("right", "count(1)", "Next"), Binding("left", "count(-1)", "Prev")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right", "count(1)", "Next"),
+        Binding("left", "count(-1)", "Prev"),
+    ]
 
     number = 0
 

@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 
-FRAME = b"\x1b[?2026h"
-"""Begins a frame in a terminal that shows frames whole, as ours says it does."""
+FRAME, FRAME_END = b"\x1b[?2026h", b"\x1b[?2026l"
+"""Begin and end a frame in a terminal that shows frames whole, as ours says it does."""
 
 QUERY, ANSWER = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
 """The program asks whether the terminal shows frames whole; this terminal does."""
@@ -30,7 +30,9 @@ QUERY, ANSWER = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
 NOT_PASSED_ON = ("PYTHON", "TEXTUAL", "NO_COLOR", "COLUMNS", "LINES")
 """Variables that would change what is measured, such as Python running without its bytecode."""
 
-ESCAPE = re.compile(rb"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|[()][0-9A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[=>78])")
+ESCAPE = re.compile(
+    rb"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|[()][0-9A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[=>78])"
+)
 
 
 class Burst(NamedTuple):
@@ -142,6 +144,22 @@ class Terminal:
             data += piece
         assert first is not None and last is not None
         return Burst(first - since, last - since, data)
+
+    def shown(self, needs: Sequence[bytes], patience: float = 60.0) -> float:
+        """Seconds from the start to the end of the frame with which all of `needs` are shown."""
+        now, deadline = self.started, self.started + patience
+        while True:
+            found = [self.seen.find(text) for text in needs]
+            if min(found) >= 0:
+                ended = self.seen.find(FRAME_END, max(found)) >= 0
+                got = None if ended else self.read(now + 0.02)
+                if got is None:
+                    return now - self.started
+            else:
+                got = self.read(deadline)
+                if got is None:
+                    raise Silent(f"not all of {needs} have come: {self.tail!r}")
+            now = got[0]
 
     def drain(self, quiet: float = 0.25, patience: float = 30.0) -> bytes:
         """Wait until nothing has come for a while."""

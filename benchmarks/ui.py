@@ -3,9 +3,9 @@
 Everything is measured from outside, in a pseudo-terminal of 120×40: programs that are compared run
 at the same time and take turns, so that a slow moment of the machine slows them alike.
 
-A *full first frame* ends with the last byte before 0.2 s of silence, once the footer and the
-graph's active box have been written (for the bare app: its line and its footer). In the app that
-includes the colouring of the code. *Last byte* of a key: the last before 0.05 s of silence.
+The *first full frame* is the one with which everything has been written: heading, graph, step,
+gradients, code, leaves, timeline and footer; in the bare app header, line and footer. It counts
+with its last byte. *Last byte* of a key: the last before 0.05 s of silence.
 """
 
 from __future__ import annotations
@@ -25,8 +25,20 @@ BARE = ("benchmarks/bare.py",)
 BARE_WITH_NUMPY = ("benchmarks/bare.py", "numpy")
 CHAIN = ("benchmarks/chain.py",)
 
-APP_SHOWN = (b"Home", "┗".encode())
-BARE_SHOWN = (b"palette", b"bare: number 0")
+APP_SHOWN = tuple(
+    text.encode()
+    for text in (
+        "A recurrent network",
+        "┗",
+        "is computed",
+        "by hand",
+        "program",
+        "⎡",
+        " step ",
+        "Home",
+    )
+)
+BARE_SHOWN = (b"Bare", b"bare: number 0", b"palette")
 
 NEXT, PREVIOUS = b"\x1b[C", b"\x1b[D"
 
@@ -41,9 +53,9 @@ def start(repetitions: int) -> list[Row]:
     for number in range(repetitions + 1):
         for arguments, shown, times in ((APP, APP_SHOWN, app), (BARE, BARE_SHOWN, bare)):
             with Terminal(arguments) as terminal:
-                burst = terminal.burst(terminal.started, 0.2, needs=shown)
+                seconds = terminal.shown(shown)
             if number:  # the first time is for the bytecode and the disk
-                times.append(1000 * burst.last)
+                times.append(1000 * seconds)
     return [
         Row(
             "first full frame of the rnn lesson",
@@ -57,15 +69,15 @@ def start(repetitions: int) -> list[Row]:
 
 def memory(repetitions: int) -> list[Row]:
     """Resident memory of the app's own process, seconds after its start."""
-    app: list[tuple[float, float]] = []
-    bare: list[tuple[float, float]] = []
+    sizes: list[tuple[tuple[float, float], tuple[float, float]]] = []
     for _ in range(max(1, repetitions // 5)):
         with Terminal(APP) as one, Terminal(BARE_WITH_NUMPY) as other:
-            for terminal, sizes in ((one, app), (other, bare)):
-                terminal.drain(1.0)
-                sizes.append(terminal.memory())
+            one.shown(APP_SHOWN)
+            other.shown(BARE_SHOWN)
+            _settle(one, other)
+            sizes.append((one.memory(), other.memory()))
     resident, proportional = (
-        (median(a[i] for a in app), median(b[i] for b in bare)) for i in (0, 1)
+        (median(a[i] for a, _ in sizes), median(b[i] for _, b in sizes)) for i in (0, 1)
     )
     return [
         Row(
@@ -95,7 +107,7 @@ def loading(repetitions: int) -> list[Row]:
     after: list[float] = []
     for _ in range(max(1, repetitions // 3)):
         with Terminal(APP) as app:
-            app.burst(app.started, 0.1, needs=APP_SHOWN)
+            app.shown(APP_SHOWN)
             keys = _moves(20)
             while not _torch_is_there(app):
                 before.append(1000 * app.press(next(keys), 0.03).first)
@@ -125,6 +137,8 @@ def step(repetitions: int) -> list[Row]:
     app: list[Burst] = []
     bare: list[Burst] = []
     with Terminal(APP) as ours, Terminal(BARE) as theirs:
+        ours.shown(APP_SHOWN)
+        theirs.shown(BARE_SHOWN)
         _settle(ours, theirs)
         for key in islice(_moves(25), 15 * repetitions):
             app.append(ours.press(key, 0.05))
@@ -165,7 +179,7 @@ def growth(repetitions: int, sizes: Sequence[int] = (100, 1_000, 10_000)) -> lis
     with ExitStack() as stack:
         apps = {s: stack.enter_context(Terminal((*CHAIN, str(s)))) for s in sizes}
         for app in apps.values():
-            app.burst(app.started, 0.3, 120.0, needs=(b"Home",))
+            app.shown((b"Home",), 300.0)
         _settle(*apps.values())
         for key in islice(_moves(25), 15 * repetitions):
             for size, app in apps.items():
@@ -198,6 +212,7 @@ def frames(repetitions: int) -> list[Row]:
     rates = {}
     for name, arguments in (("app", APP), ("bare", BARE)):
         with Terminal(arguments) as terminal:
+            terminal.shown(APP_SHOWN if arguments is APP else BARE_SHOWN)
             _settle(terminal)
             shown = 0
             begin = time.perf_counter()

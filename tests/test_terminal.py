@@ -17,6 +17,12 @@ import pytest
 pytest.importorskip("pyte")
 pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
 
+from textual.events import Resize  # noqa: E402
+from textual.geometry import Size  # noqa: E402
+
+from backprop_tui.lessons import find_lesson  # noqa: E402
+from backprop_tui.tui.app import BackpropApp  # noqa: E402
+from backprop_tui.tui.lesson_screen import LessonScreen  # noqa: E402
 from tests.terminal import (  # noqa: E402
     ROOT,
     SWITCHES,
@@ -54,6 +60,7 @@ def home(*arguments: str, **options: Any) -> Terminal:
     try:
         terminal.wait(LOADED)
         terminal.wait("Quit")
+        terminal.wait_quiet(0.3)  # the footer may come before the panels
     except BaseException:
         terminal.__exit__()
         raise
@@ -187,6 +194,47 @@ def test_a_window_that_shrinks_and_grows_under_a_dialogue(keys: tuple[bytes, ...
         terminal.wait("esc Home")
         terminal.press(CTRL_Q)
         terminal.ended_well()
+
+
+def test_a_window_whose_edge_is_dragged_while_the_mouse_moves() -> None:
+    with lesson("square", width=120, height=40) as terminal:
+        terminal.press("?")
+        terminal.wait("esc closes")
+        for count in range(150):
+            terminal.resize(90 + count % 7 * 10, 25 + count % 5)
+            terminal.send(b"\x1b[<35;%d;5M" % (count % 70 + 1))
+        terminal.resize(100, 30)
+        terminal.press(ESC)
+        terminal.wait(lambda t: "forward 1/1" in t.lines[0] and "esc Home" in t.lines[-1])
+        terminal.press(CTRL_Q)
+        terminal.ended_well()
+
+
+@pytest.mark.parametrize("key", ["question_mark", "i", "D", "ctrl+p", "escape"])
+async def test_a_size_that_is_out_of_date_is_not_laid_out(key: str) -> None:
+    # Where it is, two sizes can chase each other round, and the program answers no more.
+    app = BackpropApp(find_lesson("square"), reference=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press(key)
+        await pilot.pause()
+        for screen in app.screen_stack:
+            screen.post_message(Resize(Size(100, 30), Size(100, 30)))
+            await pilot.pause()
+            assert screen.size == (120, 40), screen
+
+
+async def test_a_dialogue_that_is_closed_twice_does_not_take_the_lesson_with_it() -> None:
+    app = BackpropApp(find_lesson("square"), reference=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key in ("question_mark", "i", "D", "ctrl+p"):
+            await pilot.press(key)
+            await pilot.pause()
+            dialogue = app.screen
+            assert not isinstance(dialogue, LessonScreen)
+            dialogue.dismiss()
+            dialogue.dismiss()
+            await pilot.pause()
+            assert isinstance(app.screen, LessonScreen)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (0, 0), (10, 3), (79, 24)])

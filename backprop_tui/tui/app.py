@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.segment import Segment
+from textual import work
 from textual.actions import SkipAction
 from textual.app import App, SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.color import Color
+from textual.command import CommandList, CommandPalette
+from textual.css.query import NoMatches
 from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.reactive import reactive
@@ -28,6 +32,7 @@ from backprop_tui.state import State, StateStore
 from backprop_tui.tui import themes
 from backprop_tui.tui.driver import PlainScrollBar, tolerant
 from backprop_tui.tui.glyphs import plain
+from backprop_tui.tui.help import WindowSized
 from backprop_tui.tui.home import HomeScreen
 from backprop_tui.tui.lesson_screen import LessonScreen
 
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class InAscii(LineFilter):
-    """Makes ASCII of what is left: borders and their titles, keys, messages, Textual's dialogues."""
+    """Makes ASCII of what is left: borders and titles, keys, messages, Textual's dialogues."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         return [
@@ -47,6 +52,28 @@ class InAscii(LineFilter):
 
 
 IN_ASCII = InAscii()
+
+
+class BottomScreen(WindowSized, Screen[None]):
+    """The empty one under all others."""
+
+
+class Palette(WindowSized, CommandPalette):
+    """Textual's, which a key or two at the wrong moment would make end the program."""
+
+    @work(exclusive=True, group=CommandPalette._GATHER_COMMANDS_GROUP)
+    async def _gather_commands(self, search_value: str) -> None:
+        with contextlib.suppress(NoMatches):  # it is closed already
+            await self._gather(self, search_value)
+
+    _gather = staticmethod(CommandPalette._gather_commands.__wrapped__)  # type: ignore[attr-defined]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return bool(self.query(CommandList))  # it is neither opening nor closing
+
+    def _action_command_list(self, action: str) -> None:
+        with contextlib.suppress(NoMatches, KeyError):  # its list is not laid out yet
+            super()._action_command_list(action)
 
 
 class BackpropApp(App[None]):
@@ -97,6 +124,9 @@ class BackpropApp(App[None]):
         filters = super().get_line_filters()
         return [*filters, IN_ASCII] if self.ascii else filters
 
+    def get_default_screen(self) -> Screen[Any]:
+        return BottomScreen(id="_default")
+
     def get_driver_class(self) -> type[Driver]:
         return tolerant(super().get_driver_class())
 
@@ -139,7 +169,19 @@ class BackpropApp(App[None]):
         """Show the lessons."""
         self._show_instead(HomeScreen(self.state.last_lesson))
 
+    def pop_screen(self) -> AwaitComplete:
+        """Close a dialogue. One that is told so twice must not take the lesson with it."""
+        if len(self.screen_stack) <= 2:
+            return AwaitComplete()
+        return super().pop_screen()
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(Palette(id="--command-palette"))
+
     def _show_instead(self, screen: Screen[Any]) -> None:
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
         if len(self.screen_stack) > 1:
             self.switch_screen(screen)
         else:

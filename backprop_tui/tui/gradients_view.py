@@ -64,6 +64,8 @@ class GradientsView(Painted):
         self._line_of: dict[int, int] = {}
         self._graph: object = None
         self._names: dict[int, str] = {}
+        self._longest = 4
+        """The length of the longest name."""
         self._row = 0
         self._lit: frozenset[int] = frozenset()
 
@@ -81,6 +83,7 @@ class GradientsView(Painted):
             self._listed = leaves + named[::-1]
             self._line_of = {node: i + HEADER_LINES for i, node in enumerate(self._listed)}
             self._names = {node: notation.value(node).text for node in self._listed}
+            self._longest = max(map(len, self._names.values()), default=4)
             output = notation.value(graph.output).text
             self.border_title = f"Gradients  ∂{output}/∂…"
             self.set_height(len(self._listed) + HEADER_LINES)
@@ -112,8 +115,7 @@ class GradientsView(Painted):
     def _columns(self) -> tuple[int, int]:
         """The widths of the name and of a number, for the width there is."""
         width = self.scrollable_content_region.width
-        names = max((len(name) for name in self._names.values()), default=4)
-        name = max(5, min(names, 12, width // 7))
+        name = max(5, min(self._longest, 12, width // 7))
         number = (width - name - MARKER_WIDTH - DIFFERENCE_WIDTH - VERDICT_WIDTH) // 3 - 1
         return name, max(7, min(14, number))
 

@@ -283,9 +283,7 @@ class GraphView(Painted):
         self._paint_wires(pieces, wires, y, column, len(wires))
         return tuple(pieces)
 
-    def _paint_wires(
-        self, pieces: list[Piece], wires: str, y: int, start: int, end: int
-    ) -> None:
+    def _paint_wires(self, pieces: list[Piece], wires: str, y: int, start: int, end: int) -> None:
         """The wires of a row between two columns, the lit ones in their own style."""
         text = wires[start:end]
         for x, title in self._titles.get(y, ()):

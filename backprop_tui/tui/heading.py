@@ -38,9 +38,7 @@ class Heading(Painted, can_focus=False):
         def strip(pieces: Pieces) -> Strip:
             return Strip(
                 [
-                    RichSegment(
-                        plain(p.text, True) if self.ascii else p.text, base + self.style(p.role)
-                    )
+                    RichSegment(plain(p.text, True) if self.ascii else p.text, self.style(p.role))
                     for p in pieces
                 ]
             )

@@ -7,11 +7,23 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.widgets import Markdown, Static
 
 
-class HelpScreen(ModalScreen[None]):
+class WindowSized:
+    """For screens: lay out for the size that the window has now.
+
+    Textual hands sizes from screen to screen as messages. Where the window changes twice in a
+    moment, as when one drags its edge, the two sizes chase each other round for ever.
+    """
+
+    def _screen_resized(self, size: Size) -> None:
+        super()._screen_resized(self.app.size)  # type: ignore[misc,attr-defined]
+
+
+class HelpScreen(WindowSized, ModalScreen[None]):
     """Shows a text about an element of the screen, and all keys with what they do."""
 
     DEFAULT_CSS = """
@@ -44,4 +56,5 @@ class HelpScreen(ModalScreen[None]):
             yield Static(lines, classes="keys", markup=False)
 
     async def action_dismiss(self, result: None = None) -> None:
-        self.dismiss(None)
+        if self.is_current:  # and not closing already
+            self.dismiss(None)

@@ -18,7 +18,7 @@ from backprop_tui.session import Session
 from backprop_tui.tui.equations_view import equations
 from backprop_tui.tui.graph_model import Zoom, build
 from backprop_tui.tui.heading import Heading
-from backprop_tui.tui.help import HelpScreen
+from backprop_tui.tui.help import HelpScreen, WindowSized
 from backprop_tui.tui.lesson_screen import MIN_HEIGHT, MIN_WIDTH
 from backprop_tui.tui.lines_view import LinesView, Paragraph
 from backprop_tui.tui.painted import Painted, Piece, Pieces
@@ -158,7 +158,7 @@ class LessonList(Painted):
                 self._choose(lesson)
 
 
-class HomeScreen(Screen[None]):
+class HomeScreen(WindowSized, Screen[None]):
     """Choose a lesson."""
 
     AUTO_FOCUS = "#lessons"  # at once, or the first keys would go to the hidden search

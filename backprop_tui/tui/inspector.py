@@ -13,6 +13,7 @@ from backprop_tui.cells import CellTerms, Part, cell_terms, value_terms
 from backprop_tui.explain import Notation
 from backprop_tui.session import GradientState, Session
 from backprop_tui.tui.beside import Beside
+from backprop_tui.tui.help import WindowSized
 from backprop_tui.tui.lines_view import LinesView, Paragraph
 from backprop_tui.tui.matrix_view import MatrixView
 from backprop_tui.tui.painted import Piece, pieces_of
@@ -22,7 +23,7 @@ MAX_TERMS = 200
 """So many terms of a sum are written out."""
 
 
-class Inspector(ModalScreen[None]):
+class Inspector(WindowSized, ModalScreen[None]):
     """Shows a node's value and gradient cell by cell; the terms of the chosen cell below."""
 
     DEFAULT_CSS = """
@@ -159,7 +160,8 @@ class Inspector(ModalScreen[None]):
         self.query_one("#terms", LinesView).set_paragraphs(lines)
 
     def action_close(self) -> None:
-        self.dismiss(None)
+        if self.is_current:  # and not closing already
+            self.dismiss(None)
 
 
 def _index(cell: tuple[int, ...]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
 from textual.timer import Timer
@@ -24,7 +25,7 @@ from backprop_tui.tui.gradients_view import GradientsView
 from backprop_tui.tui.graph_model import Zoom
 from backprop_tui.tui.graph_view import GraphView
 from backprop_tui.tui.heading import Heading
-from backprop_tui.tui.help import HelpScreen
+from backprop_tui.tui.help import HelpScreen, WindowSized
 from backprop_tui.tui.leaves_view import LeavesView
 from backprop_tui.tui.lines_view import LinesView
 from backprop_tui.tui.painted import Piece, Pieces
@@ -59,7 +60,11 @@ def key(
     )
 
 
-class LessonScreen(Screen[None]):
+IN_TEXT = ("left", "right", "home", "end")
+"""Keys that move the caret while a number is typed."""
+
+
+class LessonScreen(WindowSized, Screen[None]):
     """Watch, edit and step one lesson."""
 
     AUTO_FOCUS = "#graph"
@@ -156,6 +161,37 @@ class LessonScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return self.ready and self.is_attached
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """What the keys do now, for footer, help and palette.
+
+        The panel with the focus may have taken the key that a binding is known by: then another
+        of its keys is named, or none if there is none.
+        """
+        found = super().active_bindings
+        leaves = self.focused if isinstance(self.focused, LeavesView) else None
+        if leaves is not None and leaves.editing:
+            found = {k: a for k, a in found.items() if a.node is not self or k not in IN_TEXT}
+        if leaves is not None and self.has_class("narrow"):  # where not all of them have room
+            found = dict(sorted(found.items(), key=lambda item: self._rank(item[1])))
+        return {key: self._named_truly(active, found) for key, active in found.items()}
+
+    def _rank(self, active: ActiveBinding) -> int:
+        if active.node is not self:
+            return 0
+        return 1 if active.binding.id in ("lesson.help", "lesson.leave") else 2
+
+    def _named_truly(self, active: ActiveBinding, found: dict[str, ActiveBinding]) -> ActiveBinding:
+        binding = active.binding
+        if active.node is not self:
+            return active
+        if binding.id == "lesson.leave" and not isinstance(self.focused, GraphView | None):
+            binding = replace(binding, description="Graph", tooltip="Back to the graph")
+        usual = found.get(USUAL_KEYS.get(binding.id or "", binding.key))
+        if binding.key_display and (usual is None or usual.binding.id != binding.id):
+            binding = replace(binding, key_display=None)
+        return active._replace(binding=binding, tooltip=binding.tooltip)
 
     def _fit(self, width: int, height: int) -> None:
         """Arrange the panels for a size of the terminal."""
@@ -474,7 +510,11 @@ class LessonScreen(Screen[None]):
         self.action_tab(TABS.index(name))
 
     def action_inspect(self) -> None:
-        self.query_one(GraphView).action_inspect()
+        leaves = self.query_one(LeavesView)
+        if leaves.has_focus and leaves.chosen_leaf is not None:
+            self.inspect(self.session.trace.graph.leaves[leaves.chosen_leaf])
+        else:
+            self.query_one(GraphView).action_inspect()
 
     def on_graph_view_node_clicked(self, message: GraphView.NodeClicked) -> None:
         self.inspect(message.node)
@@ -521,3 +561,11 @@ class LessonScreen(Screen[None]):
             return
         self._stop()
         self.program.show_home()
+
+
+USUAL_KEYS = {
+    binding.id: binding.key.split(",")[0]
+    for binding in LessonScreen.BINDINGS
+    if isinstance(binding, Binding)
+}
+"""By which key a binding is known."""

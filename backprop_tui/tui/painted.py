@@ -9,6 +9,7 @@ from rich.style import Style
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.color import Color
+from textual.filter import LineFilter
 from textual.geometry import Region, Size
 from textual.reactive import Reactive, reactive
 from textual.scroll_view import ScrollView
@@ -148,6 +149,10 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
         """Painted lines of the content."""
         self._on_screen: dict[int, Strip] = {}
         """What the screen shows, line by line of the view."""
+        self._ready: dict[int, Strip] = {}
+        """Lines of the widget, frame and padding included, that need not be made again."""
+        self._filters: tuple[LineFilter, ...] = ()
+        """The filters through which those have gone."""
         self._stale = False
         """Whether the screen may show something else than it should."""
         self._styles: dict[str, Style] = {}
@@ -247,6 +252,31 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
                 changes.append(Region(start, y, end - start, 1))
         if changes:
             self.refresh(*changes)
+
+    def _set_dirty(self, *regions: Region) -> None:
+        super()._set_dirty(*regions)
+        if not regions:
+            self._ready.clear()
+        top = self.content_offset.y if regions else 0
+        for region in regions:
+            for y in range(region.y + top, region.bottom + top):
+                self._ready.pop(y, None)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """As in `Widget`, which goes through all lines and its styles again for each change."""
+        width = self.outer_size.width
+        if crop.x or crop.width != width:
+            return super().render_lines(crop)
+        ready, filters = self._ready, tuple(self.get_line_filters())
+        if filters != self._filters:
+            self._filters = filters
+            ready.clear()
+        missing = [y for y in crop.line_range if y not in ready]
+        if missing:
+            first, last = missing[0], missing[-1]
+            lines = super().render_lines(Region(0, first, width, last - first + 1))
+            ready.update(enumerate(lines, first))
+        return [ready[y] for y in crop.line_range]
 
     def render_line(self, y: int) -> Strip:
         x, top = self.scroll_offset

@@ -11,8 +11,10 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from backprop_tui.tui.help import WindowSized
 
-class Prompt(ModalScreen[str | None]):
+
+class Prompt(WindowSized, ModalScreen[str | None]):
     """Asks for one line; a wrong answer is refused in place, in words."""
 
     DEFAULT_CSS = """
@@ -48,6 +50,8 @@ class Prompt(ModalScreen[str | None]):
         field.focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
+        if not self.is_current:  # it is closing already
+            return
         problem = self._check(event.value)
         if problem is None:
             self.dismiss(event.value)
@@ -55,4 +59,5 @@ class Prompt(ModalScreen[str | None]):
             self.query_one(".problem", Static).update(problem)
 
     def action_cancel(self) -> None:
-        self.dismiss(None)
+        if self.is_current:  # and not closing already
+            self.dismiss(None)

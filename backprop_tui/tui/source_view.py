@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import keyword
 import re
+import tokenize
 from typing import Any
 
 from backprop_tui.engine.provenance import Span
@@ -11,15 +14,12 @@ from backprop_tui.engine.trace import StepKind
 from backprop_tui.session import Session
 from backprop_tui.tui.painted import Painted, Piece, Pieces
 
-TOKEN_ROLES = (
-    ("Token.Keyword", "keyword"),
-    ("Token.Operator.Word", "keyword"),
-    ("Token.Comment", "comment"),
-    ("Token.Literal.String", "string"),
-    ("Token.Literal.Number", "number"),
-    ("Token.Operator", "operator"),
-    ("Token.Punctuation", "operator"),
-)
+TOKEN_ROLES = {
+    tokenize.COMMENT: "comment",
+    tokenize.STRING: "string",
+    tokenize.NUMBER: "number",
+    tokenize.OP: "operator",
+}
 
 
 class SourceView(Painted):
@@ -38,7 +38,7 @@ class SourceView(Painted):
         self.border_title = "Code"
         self._source: list[str] = []
         self._first = 1
-        self._roles: dict[int, list[str]] = {}
+        self._roles: list[list[str]] = []
         self._span: Span | None = None
         self._program: object = None
 
@@ -55,22 +55,8 @@ class SourceView(Painted):
         except (OSError, TypeError):
             lines, self._first = ["(the source is not available)"], 1
         self._source = [_without_markers(line.rstrip("\n")) for line in lines]
-        self._roles = {}
+        self._roles = _roles_of(self._source)
         self.set_height(len(self._source), max(map(len, self._source), default=0) + 5)
-        self.repaint()
-        self.call_after_refresh(self._highlight)
-
-    def _highlight(self) -> None:
-        """Colour the code; later, since loading the highlighter takes a while."""
-        from pygments.lexers.python import PythonLexer
-
-        line, self._roles = 0, {}
-        for token, text in PythonLexer(stripnl=False).get_tokens("\n".join(self._source)):
-            name = str(token)
-            role = next((r for prefix, r in TOKEN_ROLES if name.startswith(prefix)), "plain")
-            for part_number, part in enumerate(text.split("\n")):
-                line += part_number > 0
-                self._roles.setdefault(line, []).extend([role] * len(part))
         self.repaint()
 
     def _light(self, span: Span | None) -> None:
@@ -88,8 +74,7 @@ class SourceView(Painted):
         if y >= len(self._source):
             return ()
         text = self._source[y]
-        roles = self._roles.get(y, [])
-        roles = roles + ["plain"] * (len(text) - len(roles))
+        roles = self._roles[y]
         start, end = self._lit_columns(y, len(text))
         pieces = [Piece(f"{self._first + y:>3} ", "muted")]
         pieces.append(Piece("▸" if start < end else " ", "active"))
@@ -108,6 +93,20 @@ class SourceView(Painted):
             return (0, 0)
         start = span.column if line == span.line else 0
         return (start, span.end_column if line == span.end_line else length)
+
+
+def _roles_of(lines: list[str]) -> list[list[str]]:
+    """The role of every character. By `tokenize`: a highlighter takes long to load."""
+    roles = [["plain"] * len(line) for line in lines]
+    read = iter([f"{line}\n" for line in lines])
+    with contextlib.suppress(tokenize.TokenError, SyntaxError):
+        for kind, text, start, end, _ in tokenize.generate_tokens(lambda: next(read, "")):
+            role = "keyword" if keyword.iskeyword(text) else TOKEN_ROLES.get(kind, "plain")
+            for row in range(start[0] - 1, min(end[0], len(lines))):
+                first = start[1] if row == start[0] - 1 else 0
+                last = end[1] if row == end[0] - 1 else len(lines[row])
+                roles[row][first:last] = [role] * (min(last, len(lines[row])) - first)
+    return roles
 
 
 def _without_markers(line: str) -> str:

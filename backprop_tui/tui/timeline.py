@@ -58,7 +58,7 @@ class Timeline(Painted, can_focus=False):
         backward = session.trace.steps.backward_start
         cursor = self.column_of(session.position, room)
         border = self.column_of(backward, room)
-        segments = [RichSegment(self._shown(label), base + self.style("title"))]
+        segments = [RichSegment(self._shown(label), self.style("title"))]
         run, run_role = "", ""
         for column in range(room):
             forward = column < border
@@ -71,10 +71,10 @@ class Timeline(Painted, can_focus=False):
             if not done:
                 role = "muted"
             if role != run_role and run:
-                segments.append(RichSegment(self._shown(run), base + self.style(run_role)))
+                segments.append(RichSegment(self._shown(run), self.style(run_role)))
                 run = ""
             run, run_role = run + character, role
-        segments.append(RichSegment(self._shown(run), base + self.style(run_role or "muted")))
+        segments.append(RichSegment(self._shown(run), self.style(run_role or "muted")))
         segments.append(RichSegment(" ", base))
         return Strip(segments).adjust_cell_length(width, base)
 

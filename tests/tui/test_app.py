@@ -66,8 +66,7 @@ async def test_the_palette_has_every_lesson_and_every_action() -> None:
         await pilot.press("down", "enter")
         await until(
             pilot,
-            lambda: isinstance(app.screen, LessonScreen)
-            and app.screen.session.lesson.id == "rnn",
+            lambda: isinstance(app.screen, LessonScreen) and app.screen.session.lesson.id == "rnn",
         )
 
 

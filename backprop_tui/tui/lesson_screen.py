@@ -200,6 +200,9 @@ class LessonScreen(WindowSized, Screen[None]):
         if too_small:
             text = f"{MIN_WIDTH}×{MIN_HEIGHT} needed, this is {width}×{height}"
             self.query_one("#too-small", Static).update(text)
+        focused = f"#{self.focused.id}" if self.focused is not None else ""
+        if width < WIDE and focused in PANELS:  # what has the focus stays in sight
+            self._tab = PANELS.index(focused)
         self.set_class(width >= WIDE, "wide")
         self.set_class(width >= WIDER, "wider")
         self.set_class(width < WIDE, "narrow")

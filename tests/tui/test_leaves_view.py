@@ -23,14 +23,9 @@ from backprop_tui.lessons import find_lesson
 from backprop_tui.lessons.base import Equation, Leaf, Lesson, Size
 from backprop_tui.session import EditRefused, Session
 from backprop_tui.tui.glyphs import plain
-from backprop_tui.tui.leaves_view import (
-    LeavesView,
-    Spot,
-    arrange,
-    make_blocks,
-    nudge_step,
-    nudged,
-)
+from backprop_tui.tui.leaves_editing import nudge_step, nudged
+from backprop_tui.tui.leaves_layout import Spot, arrange, make_blocks
+from backprop_tui.tui.leaves_view import LeavesView
 
 
 class Host(App[None]):

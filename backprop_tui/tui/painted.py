@@ -273,9 +273,20 @@ class Painted(ScrollView, can_focus=True, inherit_bindings=False):
             ready.clear()
         missing = [y for y in crop.line_range if y not in ready]
         if missing:
-            first, last = missing[0], missing[-1]
-            lines = super().render_lines(Region(0, first, width, last - first + 1))
-            ready.update(enumerate(lines, first))
+            left, top = self.content_offset
+            inside, height = self.size
+            plain_sides = left == self.styles.padding.left and self.opacity == 1.0
+            background = self.background_colors[1]
+            before = RichSegment(" " * left, self.base)
+            after = RichSegment(" " * (width - left - inside), self.base)
+            for y in missing:
+                if plain_sides and top <= y < top + height:
+                    strip = Strip([before, *self.render_line(y - top), after], width)
+                    for line_filter in filters:
+                        strip = strip.apply_filter(line_filter, background)
+                    ready[y] = strip
+                else:
+                    ready[y] = super().render_lines(Region(0, y, width, 1))[0]
         return [ready[y] for y in crop.line_range]
 
     def render_line(self, y: int) -> Strip:

@@ -278,6 +278,8 @@ class LessonScreen(WindowSized, Screen[None]):
 
     def _torch(self) -> Pieces:
         text, role = self.beside.summary() or (self._torch_state, "muted")
+        if self.has_class("narrow"):  # the numbers would push the title out
+            text = text.split(":")[0]
         return (Piece(f"{text} ", role),)
 
     # ── torch beside ──────────────────────────────────────────────────────────────────────

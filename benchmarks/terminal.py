@@ -183,7 +183,7 @@ class Terminal:
 
     def children(self) -> list[int]:
         """The processes that it has started and that still run."""
-        found = []
+        found: list[int] = []
         for task in Path(f"/proc/{self.pid}/task").iterdir():
             text = (task / "children").read_text(encoding="ascii")
             found.extend(int(word) for word in text.split())

@@ -44,3 +44,9 @@ def alternatives(wrong: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(wrong, known, n=3, cutoff=0.5)
     listed = ", ".join(known) if known else "none"
     return f"did you mean {' or '.join(close)}? known: {listed}" if close else f"known: {listed}"
+
+
+def number_of(lesson: Lesson) -> int:
+    """A lesson's number in the list, from 1; 0 for one that is not in it."""
+    found = ids()
+    return found.index(lesson.id) + 1 if lesson.id in found else 0

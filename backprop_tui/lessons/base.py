@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -81,6 +81,30 @@ class Equation:
     or formulas of the sizes (`"T-1"`)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a learner should be able to answer after the lesson."""
+
+    asks: str
+    """The question, as one would ask it aloud; it ends with a question mark."""
+
+    answer: str
+    """The answer with its reason, in one to three sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """The picture that shows best what the lesson is about."""
+
+    kind: Literal["norms", "histogram", "activation", "along"]
+    """`norms`: the size of a node's gradient at each time step · `histogram`: how a node's cells
+    are distributed · `activation`: a function of one number and its slope, with the present point
+    · `along`: the output as one cell of a leaf varies, with the tangent at the present value."""
+
+    of: str
+    """The name of the node or leaf that it is about."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
     """One lesson. Everything about it stands in its own file."""
@@ -89,7 +113,8 @@ class Lesson:
     title: str
     chapter: str
     order: int
-    """The position in the list of lessons."""
+    """Where it stands among all lessons: they are sorted by it. Lessons of one chapter stand
+    together; the numbers leave gaps, so that one can be put between two others."""
 
     idea: str
     """What it teaches, in a few plain sentences."""
@@ -103,6 +128,32 @@ class Lesson:
 
     derivation: tuple[Equation, ...]
     """The backward pass by hand, in closed form."""
+
+    after: tuple[str, ...] = ()
+    """The ids of the lessons that one should know before; nothing is locked."""
+
+    minutes: int = 5
+    """About how long it takes to step through it and read everything."""
+
+    mistake: str = ""
+    """The common mistake with this layer, and how it shows, in a few sentences."""
+
+    questions: tuple[Question, ...] = ()
+    """At least three."""
+
+    plot: Plot | None = None
+    """The picture to begin with, where a learner would rather look than read."""
+
+    opens: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """For the name of a node that one fused call computes (`xp.sigmoid`, `xp.softmax`, …): the
+    same in primitive steps, a function of `xp` and the arguments of that call. The learner opens
+    and closes it. Functions that have such a form in `engine.primitives` need not be named."""
+
+    opened: tuple[str, ...] = ()
+    """The names of nodes that are open at first."""
+
+    folded: tuple[str, ...] = ()
+    """Helper functions of the program whose nodes are drawn as one box at first."""
 
     sizes: tuple[Size, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)

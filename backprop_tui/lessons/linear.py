@@ -15,7 +15,7 @@ LESSON = Lesson(
     id="linear",
     title="A linear function",
     chapter="Scalars",
-    order=4,
+    order=40,
     idea=(
         "w·x + b is the smallest layer there is, and it shows the two rules that every layer "
         "uses. A sum passes the gradient on to both sides as it is. A product hands each "

@@ -15,7 +15,7 @@ LESSON = Lesson(
     id="loss",
     title="A first loss",
     chapter="Scalars",
-    order=2,
+    order=20,
     idea=(
         "Two operations in a row: x is squared into a prediction, and the loss is what is missing "
         "to the actual value. The chain rule multiplies the slopes on the way back: −1 for the "

@@ -16,7 +16,7 @@ LESSON = Lesson(
     id="matrix-linear",
     title="A linear layer",
     chapter="Vectors and matrices",
-    order=6,
+    order=420,
     idea=(
         "Five samples of two features go through a layer with three outputs: Z = X @ W + B. "
         "The rules are those of w·x + b, only with transposes that make the shapes fit: "

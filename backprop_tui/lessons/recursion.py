@@ -16,7 +16,7 @@ LESSON = Lesson(
     id="recursion",
     title="A recursion",
     chapter="Recurrence",
-    order=7,
+    order=710,
     idea=(
         "The same weight is used at every step: h grows from h₀ by the factor w_h, T times. "
         "Each use sends its own contribution back to the weight, and the gradient is the sum of "

@@ -39,7 +39,7 @@ LESSON = Lesson(
     id="rnn",
     title="A recurrent network",
     chapter="Recurrence",
-    order=9,
+    order=730,
     idea=(
         "At every time step the network reads an input, mixes it with its state, and makes a "
         "prediction; the losses of all steps are added up. In the backward pass a state receives "

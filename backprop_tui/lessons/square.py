@@ -14,7 +14,7 @@ LESSON = Lesson(
     id="square",
     title="A square",
     chapter="Scalars",
-    order=1,
+    order=10,
     idea=(
         "A gradient answers one question: if I move the input by a little, how many times as far "
         "does the output move? For y = x² the answer is 2x, so it depends on where you stand. "

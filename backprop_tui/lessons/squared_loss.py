@@ -16,7 +16,7 @@ LESSON = Lesson(
     id="squared-loss",
     title="A squared loss",
     chapter="Scalars",
-    order=3,
+    order=30,
     idea=(
         "Squaring the difference makes a loss that is smallest where the prediction is right. "
         "Its gradient is twice the difference, so a prediction that is far off is pulled hard and "

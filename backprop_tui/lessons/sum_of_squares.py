@@ -15,7 +15,7 @@ LESSON = Lesson(
     id="sum-of-squares",
     title="A sum of squares",
     chapter="Vectors and matrices",
-    order=5,
+    order=410,
     idea=(
         "A vector is several numbers, and the gradient of one output with respect to it is a "
         "vector of the same shape: one slope a cell. The sum gives every cell a copy of its own "

@@ -18,7 +18,7 @@ LESSON = Lesson(
     id="tanh-recursion",
     title="A recursion with tanh",
     chapter="Recurrence",
-    order=8,
+    order=720,
     idea=(
         "A non-linearity between the steps keeps the state between −1 and 1, and it changes what "
         "comes back. Passing tanh, the gradient is multiplied by 1 − h², where h is what tanh put "

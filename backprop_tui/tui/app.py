@@ -26,7 +26,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 
-from backprop_tui.lessons import catalogue, find_lesson
+from backprop_tui.lessons import catalogue, find_lesson, number_of
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.state import State, StateStore
 from backprop_tui.tui import themes
@@ -287,7 +287,7 @@ class BackpropApp(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         for lesson in catalogue():
             yield SystemCommand(
-                f"Lesson {lesson.order}: {lesson.title}",
+                f"Lesson {number_of(lesson)}: {lesson.title}",
                 f"{lesson.chapter}: open {lesson.id}",
                 lambda lesson=lesson: self.open_lesson(lesson),
             )

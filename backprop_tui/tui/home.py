@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
-from backprop_tui.lessons import catalogue
+from backprop_tui.lessons import catalogue, number_of
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.session import Session
 from backprop_tui.tui.equations_view import equations
@@ -115,7 +115,7 @@ class LessonList(Painted):
             return (Piece(row.upper(), "muted"),)
         here = row is self.lesson
         mark = "✓" if row.id in self._done else " "
-        text = f" {row.order:>2}  {row.title}"
+        text = f" {number_of(row):>2}  {row.title}"
         line = f"{text:<{max(len(text), self.size.width - 6)}}"
         return (
             Piece("▸" if here else " ", "active"),

@@ -17,6 +17,7 @@ from backprop_tui.engine.compare import compare
 from backprop_tui.engine.numeric import NumericRun
 from backprop_tui.engine.torch_record import TorchRun
 from backprop_tui.explain import first_not_finite
+from backprop_tui.lessons import number_of
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.session import EditRefused, Session
 from backprop_tui.tui.beside import Beside
@@ -254,7 +255,7 @@ class LessonScreen(WindowSized, Screen[None]):
     def _show_heading(self) -> None:
         session = self.session
         lesson = session.lesson
-        left: list[Piece] = [Piece(f" {lesson.order} · {lesson.title}", "title")]
+        left: list[Piece] = [Piece(f" {number_of(lesson)} · {lesson.title}", "title")]
         left.extend(Piece(f"  {n} = {v}", "muted") for n, v in session.inputs.sizes.items())
         if session.inputs.seed is not None:
             left.append(Piece(f"  seed {session.inputs.seed}", "muted"))

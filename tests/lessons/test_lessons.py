@@ -50,12 +50,32 @@ def run(lesson: Lesson, sizes: dict[str, int] | None = None, **changed: Any) -> 
     return backward(record(lesson.program, leaves, sizes))
 
 
-def test_the_nine_lessons_in_order() -> None:
-    assert ids() == [
-        "square", "loss", "squared-loss", "linear", "sum-of-squares", "matrix-linear",
-        "recursion", "tanh-recursion", "rnn",
-    ]  # fmt: skip
-    assert [lesson.order for lesson in LESSONS] == list(range(1, 10))
+NOTEBOOK = [
+    "square", "loss", "squared-loss", "linear", "sum-of-squares", "matrix-linear",
+    "recursion", "tanh-recursion", "rnn",
+]  # fmt: skip
+
+
+def test_the_notebooks_lessons_come_in_its_order() -> None:
+    assert [lesson_id for lesson_id in ids() if lesson_id in NOTEBOOK] == NOTEBOOK
+
+
+def test_the_lessons_of_a_chapter_stand_together() -> None:
+    chapters = [lesson.chapter for lesson in LESSONS]
+    assert len(set(chapters)) == sum(
+        one != other for one, other in zip(["", *chapters], chapters, strict=False)
+    )
+    assert len({lesson.order for lesson in LESSONS}) == len(LESSONS)
+
+
+def test_prerequisites_exist_and_lead_back_to_a_beginning() -> None:
+    known: set[str] = set()
+    waiting = {lesson.id: set(lesson.after) for lesson in LESSONS}
+    while ready := {lesson_id for lesson_id, after in waiting.items() if after <= known}:
+        known |= ready
+        for lesson_id in ready:
+            del waiting[lesson_id]
+    assert not waiting  # else something is unknown, or waits for itself
 
 
 @pytest.mark.parametrize(("lesson", "sizes"), CASES)
@@ -256,13 +276,17 @@ def test_fitting_copies_nothing_that_fits_and_changes_nothing_given() -> None:
 def test_notes_name_what_is_in_the_graph(lesson: Lesson) -> None:
     graph = run(lesson).graph
     known = {n.name.base for n in graph if n.name.named}
-    assert set(lesson.notes) <= known
+    assert set(lesson.notes) == known  # each has a sentence that says what to notice
     assert all(note.rstrip().endswith(".") for note in lesson.notes.values())
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.id)
 def test_a_lesson_is_complete(lesson: Lesson) -> None:
     assert lesson.title and lesson.chapter and lesson.idea and lesson.references
+    assert lesson.mistake.endswith(".") and lesson.minutes > 0
+    assert len(lesson.questions) >= 3
+    for question in lesson.questions:
+        assert question.asks.endswith("?") and question.answer.endswith(".")
     assert lesson.forward and lesson.derivation
     assert len({leaf.name for leaf in lesson.leaves}) == len(lesson.leaves)
     code = lesson.program.__code__

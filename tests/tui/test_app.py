@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from backprop_tui.lessons import catalogue, find_lesson
+from backprop_tui.lessons import catalogue, find_lesson, number_of
 from backprop_tui.state import StateStore
 from backprop_tui.tui.app import BackpropApp
 from backprop_tui.tui.gradients_view import GradientsView
@@ -58,7 +58,7 @@ async def test_the_palette_has_every_lesson_and_every_action() -> None:
     async with app.run_test(size=WIDE) as pilot:
         commands = [command.title for command in app.get_system_commands(app.screen)]
         for lesson in catalogue():
-            assert f"Lesson {lesson.order}: {lesson.title}" in commands
+            assert f"Lesson {number_of(lesson)}: {lesson.title}" in commands
         for binding in LessonScreen.BINDINGS:
             assert binding.description in commands
         await pilot.press("ctrl+p", *"lesson 9")

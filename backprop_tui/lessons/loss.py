@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backprop_tui.lessons.base import Equation, Leaf, Lesson
+from backprop_tui.lessons.base import Equation, Leaf, Lesson, Plot, Question
 
 
 def program(xp: Any, x: Any, y_actual: Any) -> Any:
@@ -16,6 +16,8 @@ LESSON = Lesson(
     title="A first loss",
     chapter="Scalars",
     order=20,
+    after=("square",),
+    minutes=4,
     idea=(
         "Two operations in a row: x is squared into a prediction, and the loss is what is missing "
         "to the actual value. The chain rule multiplies the slopes on the way back: −1 for the "
@@ -46,5 +48,38 @@ LESSON = Lesson(
         "loss": "A difference is no good loss: it can be made smaller without end. "
         "The next lesson squares it.",
     },
+    mistake=(
+        "Losing the sign: what is subtracted receives −1 times what came from above. It shows as "
+        "a gradient of the right size with the wrong sign, and a weight that follows it moves the "
+        "wrong way."
+    ),
+    questions=(
+        Question(
+            "Why is the gradient of y_pred −1, while that of y_actual is 1?",
+            (
+                "loss = y_actual − y_pred: the loss grows by as much as y_actual does, and falls "
+                "by as much as y_pred grows."
+            ),
+        ),
+        Question(
+            "Which two slopes make the gradient of x, and what is done with them?",
+            (
+                "−1 from the subtraction and 2x from the square. They stand one behind the other, "
+                "so they are multiplied: −2x."
+            ),
+        ),
+        Question(
+            "Does the gradient of x depend on the target y_actual?",
+            (
+                "No. This loss falls evenly with the prediction, however wrong that is, so its "
+                "slope knows nothing of the target."
+            ),
+        ),
+        Question(
+            "What changes in the gradients if the loss is y_pred − y_actual instead?",
+            ("Every sign but that of the loss itself: y_pred gets 1, y_actual −1 and x gets 2x."),
+        ),
+    ),
+    plot=Plot("along", "x"),
     references=("The notebook, In [2]: −1.5458 by torch, −1.545842170715332 by hand",),
 )

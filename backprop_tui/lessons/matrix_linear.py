@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backprop_tui.lessons.base import Equation, Leaf, Lesson
+from backprop_tui.lessons.base import Equation, Leaf, Lesson, Question
 
 
 def program(xp: Any, X: Any, W: Any, B: Any) -> Any:
@@ -17,6 +17,8 @@ LESSON = Lesson(
     title="A linear layer",
     chapter="Vectors and matrices",
     order=420,
+    after=("linear", "sum-of-squares"),
+    minutes=8,
     idea=(
         "Five samples of two features go through a layer with three outputs: Z = X @ W + B. "
         "The rules are those of w·x + b, only with transposes that make the shapes fit: "
@@ -69,6 +71,48 @@ LESSON = Lesson(
         "X": "Each row of dX comes from its own sample only. As every cell of dQ is 1 here, "
         "it holds the row sums of W.",
         "Z": "Every cell counts once in the sum, so every cell's gradient is 1.",
+        "Q": "The sum hands on to it what Z received, and both dW and dX are products with this.",
+        "O": (
+            "One number to start from, with the gradient 1. A real loss would ask something "
+            "different of each cell of Z; the sum asks the same of all."
+        ),
     },
+    mistake=(
+        "Leaving out the sum over the rows for B, or transposing the wrong factor. With 5 "
+        "samples, 2 features and 3 outputs the shapes do not fit and give it away; where samples, "
+        "features and outputs are equally many they fit by accident, and only the numbers are "
+        "wrong."
+    ),
+    questions=(
+        Question(
+            "Why is dB a sum over the rows?",
+            (
+                "The one row B was added to each of the five rows of Q. It acted five times, so "
+                "it collects five gradients, as anything does that is used more than once."
+            ),
+        ),
+        Question(
+            "How do the shapes alone tell where the transpose stands in dW = Xᵀ @ dQ?",
+            (
+                "dW must be 2×3, like W. From X, 5×2, and dQ, 5×3, only Xᵀ @ dQ makes that: (2×5) "
+                "@ (5×3)."
+            ),
+        ),
+        Question(
+            "Why are the five rows of dX equal here, though the samples differ?",
+            (
+                "Every cell of dQ is 1 and every sample meets the same W, so each row of dQ @ Wᵀ "
+                "holds the row sums of W. The samples themselves do not occur in it, because Q is "
+                "linear in X."
+            ),
+        ),
+        Question(
+            "Each sample is put into the batch twice. What happens to dW, dB and dX?",
+            (
+                "dW and dB double, as they add up over the samples. dX gets twice as many rows, "
+                "each as before."
+            ),
+        ),
+    ),
     references=("The notebook, In [6]: O = 11.9209 with the numbers printed there",),
 )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backprop_tui.lessons.base import Equation, Leaf, Lesson, Size
+from backprop_tui.lessons.base import Equation, Leaf, Lesson, Plot, Question, Size
 
 
 def program(xp: Any, h0: Any, w_h: Any, *, T: int) -> Any:
@@ -17,6 +17,8 @@ LESSON = Lesson(
     title="A recursion",
     chapter="Recurrence",
     order=710,
+    after=("linear",),
+    minutes=5,
     idea=(
         "The same weight is used at every step: h grows from h₀ by the factor w_h, T times. "
         "Each use sends its own contribution back to the weight, and the gradient is the sum of "
@@ -56,6 +58,40 @@ LESSON = Lesson(
         "h": "The last state is the output and starts with 1; an earlier one receives "
         "what the step after it has, times w_h.",
     },
+    mistake=(
+        "Writing = where += belongs, so that each contribution to w_h replaces the one before it. "
+        "All T contributions are equal here, so the gradient comes out too small by the factor T, "
+        "and with T = 1 it does not show."
+    ),
+    questions=(
+        Question(
+            "Why does w_h get T contributions, and h0 only one?",
+            (
+                "w_h is used at every step and h0 only in the first. Each use of a value sends "
+                "one contribution back to it."
+            ),
+        ),
+        Question(
+            "w_h is 0.5 and T is 10. How large is the gradient of h0?",
+            "0.5 to the power of 10, about 0.00098: the beginning has almost no say any more.",
+        ),
+        Question(
+            "Why are all contributions to w_h equal here?",
+            (
+                "That of step t is dh[t]·h[t−1]: w_h to the power of T − t, times w_h to the "
+                "power of t − 1 and h0. Together that is w_h to the power of T − 1 times h0, "
+                "whatever t is."
+            ),
+        ),
+        Question(
+            "For which w_h does the gradient of h0 neither vanish nor explode as T grows?",
+            (
+                "Only for 1 and −1: the powers of any other number go to 0 or grow beyond all "
+                "bounds."
+            ),
+        ),
+    ),
+    plot=Plot("norms", "h"),
     references=(
         "The notebook, In [7]: dw_h 2.0 and dh0 4.0, by torch and by hand",
         "CS231n, Stanford: recurrent networks as unrolled computation graphs",

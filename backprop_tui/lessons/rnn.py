@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backprop_tui.lessons.base import AtLeast, Equation, Leaf, Lesson, Size
+from backprop_tui.lessons.base import AtLeast, Equation, Leaf, Lesson, Plot, Question, Size
 
 
 def program(
@@ -40,6 +40,8 @@ LESSON = Lesson(
     title="A recurrent network",
     chapter="Recurrence",
     order=730,
+    after=("tanh-recursion", "matrix-linear"),
+    minutes=12,
     idea=(
         "At every time step the network reads an input, mixes it with its state, and makes a "
         "prediction; the losses of all steps are added up. In the backward pass a state receives "
@@ -114,7 +116,59 @@ LESSON = Lesson(
         "diff": "Its gradient is twice itself; the prediction, which is subtracted, "
         "receives −2·diff.",
         "h0": "It receives what is left after all steps.",
+        "x_t": "The row of x that this step reads: what it receives is that row of dx.",
+        "y_t": "The target of this step: it receives 2·diff, and the prediction the opposite.",
+        "y_hat": (
+            "It is subtracted, so it receives −2·diff: where the prediction is too small, the "
+            "loss falls when it grows."
+        ),
+        "J": (
+            "The losses of all steps so far. A running sum hands what it received to this step's "
+            "square and to the sum before it, so every step gets the same."
+        ),
+        "L": "Every prediction of every step counts in this one number, whose gradient is 1.",
     },
+    mistake=(
+        "Not adding up over the steps, as with db_x in the notebook's by-hand pass, which stays "
+        "0. No torch is needed to find it: b_x and b_h are added to the same sum, so their "
+        "gradients must be equal. The next in line is to multiply dz[t] with the state h[t] "
+        "instead of the one before it."
+    ),
+    questions=(
+        Question(
+            "Why must db_x and db_h be equal?",
+            (
+                "Both are added to the same sum z at every step, so at every step both receive "
+                "dz[t], and both collect the same terms."
+            ),
+        ),
+        Question(
+            "T is 2. From where do h₁ and h₂ receive gradient?",
+            (
+                "h₂ from its own prediction only. h₁ from its prediction and from step 2, which "
+                "computed with it; the two contributions are added."
+            ),
+        ),
+        Question(
+            "Why is the term of step 1 in dW_h zero with these numbers?",
+            (
+                "It is dz₁ times the state before it, and that is h0 = 0. So here all of dW_h "
+                "comes from the later steps."
+            ),
+        ),
+        Question(
+            "With T = 2 the third row of x has the gradient 0. Why?",
+            "No step has read it, so the loss does not depend on it.",
+        ),
+        Question(
+            "Which weights would still receive gradient if W_y were 0?",
+            (
+                "W_y and b_y only, both at the prediction: all that reaches the states goes "
+                "through W_y, and times 0 nothing is left."
+            ),
+        ),
+    ),
+    plot=Plot("norms", "h"),
     references=(
         "The notebook, In [26] and [27]: the weights there were random; what must hold is "
         "L = Σ diff², db_y = −2·Σ diff and db_h = db_x",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backprop_tui.lessons.base import Equation, Leaf, Lesson
+from backprop_tui.lessons.base import Equation, Leaf, Lesson, Plot, Question
 
 
 def program(xp: Any, x: Any, y_actual: Any) -> Any:
@@ -17,6 +17,8 @@ LESSON = Lesson(
     title="A squared loss",
     chapter="Scalars",
     order=30,
+    after=("loss",),
+    minutes=5,
     idea=(
         "Squaring the difference makes a loss that is smallest where the prediction is right. "
         "Its gradient is twice the difference, so a prediction that is far off is pulled hard and "
@@ -46,6 +48,44 @@ LESSON = Lesson(
         "x": "A negative gradient says that the loss falls when x grows, "
         "a positive one that it falls when x shrinks.",
         "loss": "A square cannot go below 0, so this loss has a bottom.",
+        "y_pred": "It is what is subtracted from, so what diff received passes on unchanged.",
+        "y_actual": "It is subtracted, so it receives what y_pred receives with the opposite sign.",
     },
+    mistake=(
+        "Stopping too early: 2·(x² − y_actual) is the gradient of diff, and x still needs the "
+        "factor 2x of the inner square. With x = 1 it shows as −18 in the place of −36; at x = "
+        "0.5, where 2x is 1, it does not show at all."
+    ),
+    questions=(
+        Question(
+            "Which factors make the −36 at x = 1 and y_actual = 10?",
+            (
+                "2·(1 − 10) = −18 from the outer square, 1 from the subtraction and 2·1 = 2 from "
+                "the inner square: −18 · 1 · 2 = −36."
+            ),
+        ),
+        Question(
+            "The prediction is exactly right. What are the gradients then?",
+            (
+                "All 0, but for the 1 of the loss itself: diff is 0, so 2·diff is, and everything "
+                "further back is a multiple of that."
+            ),
+        ),
+        Question(
+            "At x = 0 the prediction is off by 10, and yet the gradient of x is 0. Why?",
+            (
+                "The inner square is flat at 0: its slope 2x is 0, and a product with one factor "
+                "0 is 0. A gradient of 0 does not mean that the loss is small."
+            ),
+        ),
+        Question(
+            "Why is the gradient of y_actual 18 where that of y_pred is −18?",
+            (
+                "Only their difference counts: raising the target by a little does the same to it "
+                "as lowering the prediction by as much."
+            ),
+        ),
+    ),
+    plot=Plot("along", "x"),
     references=("The notebook, In [3]: −36 by torch and by hand",),
 )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backprop_tui.lessons.base import Equation, Leaf, Lesson
+from backprop_tui.lessons.base import Equation, Leaf, Lesson, Plot, Question
 
 
 def program(xp: Any, x: Any) -> Any:
@@ -16,6 +16,8 @@ LESSON = Lesson(
     title="A sum of squares",
     chapter="Vectors and matrices",
     order=410,
+    after=("squared-loss",),
+    minutes=4,
     idea=(
         "A vector is several numbers, and the gradient of one output with respect to it is a "
         "vector of the same shape: one slope a cell. The sum gives every cell a copy of its own "
@@ -36,6 +38,42 @@ LESSON = Lesson(
     notes={
         "sq": "The sum moves by as much as any of its cells, so each cell's gradient is the same.",
         "x": "No cell depends on another, so each gradient is twice its own cell.",
+        "y": (
+            "One number from many, and its gradient is 1: the sum hands a copy of it to every cell."
+        ),
     },
+    mistake=(
+        "Adding up the gradient because the output is a sum: one number, 2·Σx = 24, in the place "
+        "of a vector. The shape gives it away: a gradient has as many cells as that of which it "
+        "is the gradient."
+    ),
+    questions=(
+        Question(
+            "Which shape has the gradient of x, and which that of y?",
+            (
+                "Each has the shape of its own value: x is a vector of three cells, so its "
+                "gradient is one; y is a number, so its gradient is a number."
+            ),
+        ),
+        Question(
+            "Why does every cell of sq receive the same gradient?",
+            (
+                "y grows by as much as any one cell of sq does, so each has the slope 1 times "
+                "what y received."
+            ),
+        ),
+        Question(
+            "The third cell of x, 6, grows by 0.1. By about how much does y change?",
+            "By 1.2: its gradient 12 times 0.1. Exactly it is 1.21.",
+        ),
+        Question(
+            "Why does the gradient of one cell of x not depend on the other cells?",
+            (
+                "Each cell is squared by itself and then only added to the others: no term of y "
+                "contains two of them."
+            ),
+        ),
+    ),
+    plot=Plot("along", "x"),
     references=("The notebook, In [5]: y = 62, gradient [2, 10, 12]",),
 )

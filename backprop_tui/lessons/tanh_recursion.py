@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backprop_tui.lessons.base import Equation, Leaf, Lesson, Size
+from backprop_tui.lessons.base import Equation, Leaf, Lesson, Plot, Question, Size
 
 
 def program(xp: Any, h0: Any, w_h: Any, w_y: Any, *, T: int) -> Any:
@@ -19,6 +19,8 @@ LESSON = Lesson(
     title="A recursion with tanh",
     chapter="Recurrence",
     order=720,
+    after=("recursion",),
+    minutes=7,
     idea=(
         "A non-linearity between the steps keeps the state between −1 and 1, and it changes what "
         "comes back. Passing tanh, the gradient is multiplied by 1 − h², where h is what tanh put "
@@ -67,7 +69,42 @@ LESSON = Lesson(
         "after it, through w_h.",
         "h0": "Each step on the way multiplied its gradient by w_h and by 1 − h², "
         "which is at most 1.",
+        "y": (
+            "The backward pass starts here with 1: the last state receives w_y, and w_y the last "
+            "state."
+        ),
     },
+    mistake=(
+        "Putting the input of tanh where its output belongs: 1 − z² for 1 − h². Near 0 the two "
+        "are almost equal, so it hides there; at z = 1.52 it gives −1.32, and a negative slope "
+        "cannot be right for a function that only rises."
+    ),
+    questions=(
+        Question(
+            "What must be kept of tanh's forward pass for its backward pass?",
+            "Only its output h: the slope is 1 − h², so the input is not needed any more.",
+        ),
+        Question(
+            "A state h is 0.99. Which part of its gradient passes tanh?",
+            ("1 − 0.99² = 0.0199, about 2 %: where tanh is flat, hardly anything comes through."),
+        ),
+        Question(
+            "w_h is 2. When does a step back shrink the gradient all the same?",
+            (
+                "From h[t] to h[t−1] it is multiplied by w_h·(1 − h[t]²). With w_h = 2 that is "
+                "below 1 as soon as h[t]² is above one half."
+            ),
+        ),
+        Question(
+            "How is 8.1888, the gradient of w_h at T = 2, put together?",
+            "One term for each use: h₁·dz₂ + h₀·dz₁ = 0.76159·6.9305 + 0.5·5.8212.",
+        ),
+        Question(
+            "Why does w_y receive only one contribution?",
+            "It is used once, after the last step; its gradient is the last state.",
+        ),
+    ),
+    plot=Plot("activation", "h"),
     references=(
         "The notebook, In [8]: dw_h 8.18880672682621 and dw_y 0.9092516899108887 "
         "(its tanh in float32; in float64, as here, 8.18880816… and 0.90925167…)",

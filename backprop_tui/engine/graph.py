@@ -14,7 +14,14 @@ from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 from backprop_tui.engine.operations import Array, Operation, Value
-from backprop_tui.engine.provenance import LoopValue, Place, RawPlace, parts_of, place_of
+from backprop_tui.engine.provenance import (
+    WHOLE,
+    LoopValue,
+    Place,
+    RawPlace,
+    parts_of,
+    place_of,
+)
 from backprop_tui.engine.tape import RawRecord, Tape, Var
 
 
@@ -193,6 +200,7 @@ def _name_all(graph: Graph) -> tuple[NodeName, ...]:
     for index in range(len(raw) - 1, -1, -1):
         for operand in raw[index][1]:
             consumer[operand] = index  # the first use wins, as it is met last
+    given = _given_names(raw)
 
     # From the end, so that a part knows the name of what it goes into.
     drafts: list[tuple[str, str, bool, int | None]] = [("", "", False, None)] * len(raw)
@@ -203,6 +211,8 @@ def _name_all(graph: Graph) -> tuple[NodeName, ...]:
             drafts[index] = (name, name, index in leaf_names, None)
             continue
         variable = None if place is None else parts_of(place)[0].name
+        if index in given:
+            variable = given[index][0]
         into = consumer[index]
         if variable is not None:
             drafts[index] = (variable, variable, True, None)
@@ -217,18 +227,73 @@ def _name_all(graph: Graph) -> tuple[NodeName, ...]:
     used: set[str] = set()
     names: list[NodeName] = []
     suffixes: dict[Loops, str] = {}
-    for (name, base, named, part_of), record in zip(drafts, raw, strict=True):
+    for index, ((name, base, named, part_of), record) in enumerate(zip(drafts, raw, strict=True)):
         loops, scope = _context(record[4])
+        outer = scope
+        if index in given:
+            _, loops, outer = given[index]
         suffix = suffixes.get(loops)
         if suffix is None:
             suffix = suffixes[loops] = _suffix(loops)
-        stem = unique = "/".join((*scope, name)) + suffix if scope else name + suffix
+        stem = unique = "/".join((*outer, name)) + suffix if outer else name + suffix
         while unique in used:
             taken[stem] = taken.get(stem, 1) + 1
             unique = f"{stem}#{taken[stem]}"
         used.add(unique)
         names.append(NodeName(unique, base, loops, scope, named, part_of))
     return tuple(names)
+
+
+Given = tuple[str, Loops, tuple[str, ...]]
+"""A name that comes from elsewhere than the expression itself: with the loops and the helper
+functions around the place where it is given."""
+
+
+def _given_names(raw: tuple[RawRecord, ...]) -> dict[int, Given]:
+    """Names from unpacking (`a, b = split(x)`), and from the callers of helper functions.
+
+    What a helper function returns is called what its caller calls it: in `h = dense(x)` the result
+    is h, whatever it is called inside of `dense`.
+    """
+    found: dict[int, Given] = {}
+    turns: dict[Any, int] = {}
+    results: dict[Any, int] = {}
+    for index, (op, _, _, _, place) in enumerate(raw):
+        if op is None or place is None:
+            continue
+        site, loops, callers = parts_of(place)
+        if not callers and not site.targets:
+            continue
+        call = tuple([(id(caller.site), caller.loops) for caller in callers])
+        if site.targets:
+            execution = (id(site), loops, call)
+            turn = turns[execution] = turns.get(execution, -1) + 1
+            if turn < len(site.targets) and site.targets[turn]:
+                found[index] = (site.targets[turn], *_context(place))
+        if callers and site.returned is not None:
+            results[call, site.returned] = index  # of several assignments the last one counts
+    for (_, position), index in results.items():
+        name = _callers_name(cast(RawPlace, raw[index][4]), position)
+        if name is not None:
+            found[index] = name
+    return found
+
+
+def _callers_name(place: RawPlace, position: int) -> Given | None:
+    """What the callers call the value that stands at a position of what is returned to them."""
+    _, _, callers = parts_of(place)
+    for depth in range(len(callers) - 1, -1, -1):
+        site = callers[depth].site
+        name = site.name
+        if position != WHOLE:
+            name = site.targets[position] if position < len(site.targets) else None
+        if name:
+            loops = tuple(pair for caller in callers[: depth + 1] for pair in caller.loops)
+            return name, loops, tuple(caller.site.function for caller in callers[1 : depth + 1])
+        if site.returned is None or WHOLE not in (position, site.returned):
+            return None
+        position = position if site.returned == WHOLE else site.returned
+    return None
 
 
 def _constant_name(value: Value) -> str:

@@ -25,6 +25,9 @@ TRANSPARENT = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>"}
 
 LoopValue = int | str
 
+WHOLE = -1
+"""Stands for a position: what a function returns is this value and no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -64,6 +67,12 @@ class Site:
 
     steady: bool = False
     """Whether it is computed in every turn of that loop that gets as far."""
+
+    targets: tuple[str, ...] = ()
+    """The variables that a result of several values is unpacked into at once: `h, c = f(x)`."""
+
+    returned: int | None = None
+    """Whether its function returns this: the position in what it returns, or `WHOLE`."""
 
 
 class Place(NamedTuple):
@@ -283,6 +292,8 @@ def _examine(code: CodeType, offset: int) -> Site:
         return bare
     place = (line, column, end_line, end_column)
     name: str | None = None
+    targets: tuple[str, ...] = ()
+    function: ast.AST | None = None
     loops: list[str] = []
     loop: tuple[int, int] | None = None
     part, steady = 0, False
@@ -290,6 +301,7 @@ def _examine(code: CodeType, offset: int) -> Site:
     for node, parent in _enclosing(tree, place):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             loops, loop, steady = [], None, False  # loops outside of the function are not its own
+            function = node
         elif isinstance(node, _COMPREHENSIONS):
             if own_scope and _box(node) != place:
                 loops = []
@@ -304,6 +316,8 @@ def _examine(code: CodeType, offset: int) -> Site:
             steady = False
         if isinstance(node, ast.stmt):
             name = _assigned_name(node, place)
+            targets = _unpacked_names(node, place)
+    returned = None if function is None else _returned(function, name, place)
     loops = list(dict.fromkeys(reversed(loops)))[::-1]  # of two with one name the inner counts
     lines = source.splitlines()
     if len(lines) < end_line:  # the file has changed since it was loaded
@@ -315,7 +329,19 @@ def _examine(code: CodeType, offset: int) -> Site:
         _characters(lines[end_line - 1], end_column),
     )
     text = _text(lines, span)
-    return Site(code.co_filename, code.co_name, span, name, text, tuple(loops), loop, part, steady)
+    return Site(
+        code.co_filename,
+        code.co_name,
+        span,
+        name,
+        text,
+        tuple(loops),
+        loop,
+        part,
+        steady,
+        targets,
+        returned,
+    )
 
 
 _SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
@@ -416,6 +442,43 @@ def _assigned_name(statement: ast.stmt, place: Box) -> str | None:
         if name is not None:
             return name
     return _walrus_name(statement, place)
+
+
+def _unpacked_names(statement: ast.stmt, place: Box) -> tuple[str, ...]:
+    """The variables that the several values of the expression at `place` are unpacked into."""
+    if not isinstance(statement, ast.Assign) or _box(statement.value) != place:
+        return ()
+    for target in statement.targets:
+        if isinstance(target, ast.Tuple | ast.List):
+            names = [_target_name(part) for part in target.elts]
+            return tuple(name or "" for name in names)
+    return ()
+
+
+def _returned(function: ast.AST, name: str | None, place: Box) -> int | None:
+    """Where the expression at `place`, or the variable it is assigned to, stands in what the
+    function returns; None if it is not returned."""
+    if isinstance(function, ast.Lambda):
+        return WHOLE if _box(function.body) == place else None
+    for node in _own_statements(function):
+        if not isinstance(node, ast.Return) or node.value is None:
+            continue
+        several = node.value.elts if isinstance(node.value, ast.Tuple) else []
+        for position, part in enumerate(several or [node.value]):
+            is_it = isinstance(part, ast.Name) and name is not None and part.id == name
+            if is_it or _box(part) == place:
+                return position if several else WHOLE
+    return None
+
+
+def _own_statements(function: ast.AST) -> Iterator[ast.AST]:
+    """All that stands in a function, but not in functions inside of it."""
+    waiting = list(ast.iter_child_nodes(function))
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            waiting.extend(ast.iter_child_nodes(node))
 
 
 def _paired_name(target: ast.expr, value: ast.expr, place: Box) -> str | None:

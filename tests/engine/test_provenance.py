@@ -285,7 +285,9 @@ def test_a_loop_in_a_recursive_helper() -> None:
         expected.append(outer)
         for inner in one:
             expected += [outer + inner, outer + inner]
+        expected[-1] = outer  # what is returned bears the caller's name, in the caller's turn
         expected.append(outer)
+    expected[-1] = ()
     assert found == expected
     assert len(set(ids(graph))) == len(ids(graph))
 
@@ -352,8 +354,13 @@ def test_helper_functions_group_what_they_compute() -> None:
     graph = recorded(program, "a")
     scopes = [n.name.scope for n in graph if n.op is not None]
     assert scopes == [("dense",)] * 2 + [("block", "dense")] * 8
-    assert ids(graph)[0] == "dense/z"
-    assert ids(graph)[2] == "block/dense/z[t=0]"
+    assert ids(graph)[:2] == ["dense/z", "y"]
+    assert ids(graph)[2:6] == [
+        "block/dense/z[t=0]",
+        "block/h[t=0]",
+        "block/dense/z[t=0]#2",
+        "y[t=0]",
+    ]
     assert len(set(ids(graph))) == len(ids(graph))
     places = [n.place for n in graph if n.op is not None]
     assert [c.site.text for c in places[2].callers] == ["block(y, 3)", "dense(x, w)"]
@@ -402,7 +409,57 @@ def with_factor(xp: Any, factor: float, *, a: Any) -> Any:
 )
 def test_programs_that_are_no_plain_functions(program: Any) -> None:
     graph = recorded(program, "a")
-    assert ids(graph) == ["dense/z", "dense/output"]
+    assert ids(graph) == ["dense/z", "y"]
+
+
+def test_what_a_helper_returns_bears_the_name_that_its_caller_gives_it() -> None:
+    def pair(x: Any) -> Any:
+        s = x + 1
+        p = x * 2
+        p = p * 3
+        return s, p
+
+    def passed_on(x: Any) -> Any:
+        return pair(x)
+
+    def program(xp: Any, *, a: Any) -> Any:
+        for t in range(2):
+            c, h = pair(a)
+            c, q = passed_on(c * h)
+            a = c + q
+        y = (lambda v: v - 1)(a)
+        return y
+
+    graph = recorded(program, "a")
+    assert ids(graph)[:8] == [
+        "c[t=0]", "pair/p[t=0]", "h[t=0]", "c/mul[t=0]",
+        "c[t=0]#2", "passed_on/pair/p[t=0]", "q[t=0]", "a[t=0]",
+    ]  # fmt: skip
+    assert ids(graph)[-1] == "y"
+    assert graph[graph.index_of["h[t=0]"]].name.scope == ("pair",)
+
+
+def test_a_helpers_result_in_an_expression_keeps_its_own_name() -> None:
+    def program(xp: Any, *, a: Any) -> Any:
+        y = dense(a, 2) * dense(a, 3)
+        return y
+
+    assert ids(recorded(program, "a")) == [
+        "dense/z",
+        "dense/y/add",
+        "dense/z#2",
+        "dense/y/add#2",
+        "y",
+    ]
+
+
+def test_several_results_are_called_what_they_are_unpacked_into() -> None:
+    def program(xp: Any, *, a: Any) -> Any:
+        _, high = (a * 2, a * 3)
+        y = high * 2
+        return y
+
+    assert ids(recorded(program, "a")) == ["_", "high", "y"]
 
 
 def test_generators_and_higher_order_functions() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from backprop_tui.engine import nn as nn  # so that a program can say xp.nn.functional.relu
 from backprop_tui.engine.operations import functions, reductions, shapes
 from backprop_tui.engine.operations.arithmetic import Add, Div, Mul, Neg, Pow, Sub
 from backprop_tui.engine.operations.reductions import Dim

@@ -7,7 +7,7 @@ stepping runs nothing. No screen here: the app shows a session, and so could any
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import zip_longest
 from typing import Literal
@@ -15,7 +15,9 @@ from typing import Literal
 import numpy as np
 
 from backprop_tui.engine.broadcasting import shape_of
+from backprop_tui.engine.opening import function_called
 from backprop_tui.engine.operations import Value
+from backprop_tui.engine.primitives import FORMS
 from backprop_tui.engine.run import record
 from backprop_tui.engine.tape import UnsupportedProgram
 from backprop_tui.engine.trace import StepKind, Trace, backward
@@ -52,6 +54,9 @@ class Inputs:
 
     change: str = ""
     """What was changed, in a few words, for undo and redo."""
+
+    opened: frozenset[str] = frozenset()
+    """The names of the nodes that are computed in primitive steps (see `engine.opening`)."""
 
 
 class GradientState(Enum):
@@ -112,7 +117,7 @@ class Session:
             fitted[name] = value
         self._undo: list[Inputs] = []
         self._redo: list[Inputs] = []
-        self.inputs = Inputs(fitted, chosen)
+        self.inputs = Inputs(fitted, chosen, opened=frozenset(lesson.opened))
         self.trace: Trace = self._run(self.inputs)
         self.version = 0
         """Counts the changes of the inputs; answers to older versions are stale."""
@@ -160,7 +165,9 @@ class Session:
     def reset_everything(self) -> None:
         """Back to the lesson's own values and sizes."""
         sizes = self.lesson.default_sizes()
-        self._apply(Inputs(default_leaves(self.lesson, sizes), sizes, None, "everything reset"))
+        opened = frozenset(self.lesson.opened)
+        leaves = default_leaves(self.lesson, sizes)
+        self._apply(Inputs(leaves, sizes, None, "everything reset", opened))
 
     def randomise(self, seed: int) -> None:
         """Draw all leaves anew; the same seed gives the same numbers."""
@@ -169,7 +176,7 @@ class Session:
             for name, value in self.inputs.leaves.items()
         }
         change = f"randomised with seed {seed}"
-        self._apply(Inputs(drawn, self.inputs.sizes, seed, change))
+        self._apply(replace(self.inputs, leaves=drawn, seed=seed, change=change))
 
     def set_size(self, name: str, number: int) -> None:
         """Change a size; leaves keep what exists and get new cells where needed."""
@@ -179,7 +186,41 @@ class Session:
         leaves = fit_leaves(self.lesson, before, sizes)
         same = all(shape_of(leaves[leaf]) == shape_of(before[leaf]) for leaf in leaves)
         seed = self.inputs.seed if same else None  # the seed does not give these numbers
-        self._apply(Inputs(leaves, sizes, seed, f"{name} = {number}"))
+        change = f"{name} = {number}"
+        self._apply(Inputs(leaves, sizes, seed, change, self.inputs.opened))
+
+    # ── opening ───────────────────────────────────────────────────────────────────────────
+
+    def openable(self, node: int) -> str | None:
+        """The name under which a node can be opened, or closed if it is part of an open one."""
+        graph = self.trace.graph
+        for group in reversed(graph.groups_around(node)):
+            if group.name is not None and group.name in self.inputs.opened:
+                return group.name
+        name = graph.names[node].base
+        called = function_called(graph[node])
+        if called is None or (name not in self.lesson.opens and called not in FORMS):
+            return None
+        return name
+
+    def toggle_open(self, name: str) -> bool:
+        """Open a node into its primitive steps, or close it. Says whether it is open now.
+
+        All nodes of that name open together, one for each time step. The cursor stays on the
+        node. Raises EditRefused if there is nothing to open.
+        """
+        opens = name not in self.inputs.opened
+        opened = self.inputs.opened ^ {name}
+        words = f"{name} opened" if opens else f"{name} closed"
+        inputs = replace(self.inputs, opened=opened, change=words)
+        if opens and len(self._run(inputs).graph) == len(self.trace.graph):
+            raise EditRefused(f"{name} has no primitive steps")
+        self._apply(inputs)
+        return opens
+
+    def other_form(self, name: str) -> Trace:
+        """The same run with one node the other way: closed if it is open, open if it is closed."""
+        return self._run(replace(self.inputs, opened=self.inputs.opened ^ {name}))
 
     def undo(self) -> str | None:
         """Take the last change back and say what it was; None if there is none."""
@@ -199,7 +240,7 @@ class Session:
         return self.inputs.change
 
     def _change(self, leaves: Mapping[str, Value], change: str) -> None:
-        self._apply(Inputs(leaves, self.inputs.sizes, None, change))
+        self._apply(replace(self.inputs, leaves=leaves, seed=None, change=change))
 
     def _apply(self, inputs: Inputs) -> None:
         before = self.inputs
@@ -217,7 +258,8 @@ class Session:
 
     def _run(self, inputs: Inputs) -> Trace:
         try:
-            return backward(record(self.lesson.program, inputs.leaves, inputs.sizes))
+            opened = self.lesson.opening(inputs.opened)
+            return backward(record(self.lesson.program, inputs.leaves, inputs.sizes, opened=opened))
         except UnsupportedProgram as problem:
             raise EditRefused(str(problem)) from problem
         except (ValueError, IndexError, TypeError) as problem:

@@ -19,6 +19,7 @@ from backprop_tui.engine.provenance import (
     LoopValue,
     Place,
     RawPlace,
+    Site,
     parts_of,
     place_of,
 )
@@ -106,6 +107,29 @@ class Edge:
     """Which of the source's operands it is, from 0."""
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One call of a helper function: the nodes that were computed in it belong together."""
+
+    index: int
+    """Its position in `Graph.groups`."""
+
+    id: str
+    """Unique in the graph, and stable as those of nodes are: `block/attend[layer=1]`."""
+
+    function: str
+    """The helper function's name."""
+
+    name: str | None
+    """The variable that its result is assigned to; None if there is no single one."""
+
+    loops: tuple[tuple[str, LoopValue], ...]
+    """The loops around the call."""
+
+    parent: int | None
+    """The group inside which it was called."""
+
+
 class Graph:
     """What one run of a program did. Operands always come before their uses."""
 
@@ -176,6 +200,29 @@ class Graph:
     def names(self) -> tuple[NodeName, ...]:
         """The names of all nodes."""
         return _name_all(self)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The calls of helper functions, in the order of their first operation."""
+        return self._grouping[0]
+
+    @cached_property
+    def group_of(self) -> tuple[int | None, ...]:
+        """For each node the innermost group that it belongs to."""
+        return self._grouping[1]
+
+    def groups_around(self, index: int) -> tuple[Group, ...]:
+        """The groups that a node belongs to, outermost first."""
+        found = []
+        group = self.group_of[index]
+        while group is not None:
+            found.append(self.groups[group])
+            group = self.groups[group].parent
+        return tuple(reversed(found))
+
+    @cached_property
+    def _grouping(self) -> tuple[tuple[Group, ...], tuple[int | None, ...]]:
+        return _group_all(self.raw)
 
     @cached_property
     def index_of(self) -> dict[str, int]:
@@ -294,6 +341,35 @@ def _callers_name(place: RawPlace, position: int) -> Given | None:
             return None
         position = position if site.returned == WHOLE else site.returned
     return None
+
+
+def _group_all(raw: tuple[RawRecord, ...]) -> tuple[tuple[Group, ...], tuple[int | None, ...]]:
+    groups: list[Group] = []
+    known: dict[Any, int] = {}
+    taken: set[str] = set()
+    belongs: list[int | None] = []
+    for op, _, _, _, place in raw:
+        inner: int | None = None
+        site, _, callers = (None, (), ()) if op is None or place is None else parts_of(place)
+        loops: Loops = ()
+        for depth, caller in enumerate(callers):
+            loops = (*loops, *caller.loops)
+            call = (inner, id(caller.site), caller.loops)
+            found = known.get(call)
+            if found is None:
+                below = callers[depth + 1].site if depth + 1 < len(callers) else cast(Site, site)
+                stem = f"{groups[inner].id}/" if inner is not None else ""
+                stem += (caller.site.name or below.function) + _suffix(caller.loops)
+                unique, number = stem, 2
+                while unique in taken:
+                    unique, number = f"{stem}#{number}", number + 1
+                taken.add(unique)
+                found = known[call] = len(groups)
+                name = caller.site.name
+                groups.append(Group(found, unique, below.function, name, loops, inner))
+            inner = found
+        belongs.append(inner)
+    return tuple(groups), tuple(belongs)
 
 
 def _constant_name(value: Value) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from backprop_tui.engine import xp
 from backprop_tui.engine.graph import Graph
+from backprop_tui.engine.opening import Opened, opening
 from backprop_tui.engine.operations import Value
 from backprop_tui.engine.provenance import main_code
 from backprop_tui.engine.tape import Tape, UnsupportedProgram, Var
@@ -21,12 +22,14 @@ def record(
     sizes: Mapping[str, int] | None = None,
     *,
     places: bool = True,
+    opened: Opened | None = None,
 ) -> Graph:
     """Run `program(xp, **leaves, **sizes)` and return what happened.
 
     The output is what the program returns; if it is not a scalar, the backward pass starts from
     the sum of its cells. With `places` false, nodes have no names of their own and no source:
-    for runs of which only the values are needed.
+    for runs of which only the values are needed. The nodes in `opened` are computed in primitive
+    steps (see `engine.opening`).
 
     Raises UnsupportedProgram if the program does what the tape cannot record, and whatever the
     program itself raises.
@@ -39,7 +42,7 @@ def record(
     try:
         with np.errstate(all="ignore"):
             inputs = {name: tape.leaf(name, value) for name, value in leaves.items()}
-            output = program(xp, **inputs, **(sizes or {}))
+            output = program(opening(xp, opened), **inputs, **(sizes or {}))
     finally:
         tape.close()
         if collecting:

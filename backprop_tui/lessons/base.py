@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from backprop_tui.engine.operations import Value
+from backprop_tui.lessons.script import Script
 
 
 class Program(Protocol):
@@ -160,10 +161,18 @@ class Lesson:
     """For a leaf or a named node: one sentence that says what to notice."""
 
     references: tuple[str, ...] = ()
+    script: Script | None = None
+    """Plain torch code beside the program, whose tensors' state is shown statement by statement."""
 
     def default_sizes(self) -> dict[str, int]:
         """Each size's default."""
         return {size.name: size.default for size in self.sizes}
+
+    def opening(self, names: Iterable[str] | None = None) -> Mapping[str, Callable[..., Any] | None]:
+        """For `engine.run.record`: these nodes open, each with the lesson's own steps where it
+        has some. None: those that are open at first."""
+        chosen = self.opened if names is None else names
+        return {name: self.opens.get(name) for name in sorted(chosen)}
 
     def leaf_named(self, name: str) -> Leaf:
         """The leaf with a name; KeyError if there is none."""

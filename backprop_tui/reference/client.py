@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -30,6 +30,7 @@ from backprop_tui.reference.protocol import (
     NumericReply,
     Request,
     Restarting,
+    ScriptReply,
     TorchReply,
     TorchUpdate,
     read_message,
@@ -55,7 +56,7 @@ class ReferenceClient:
     """One reference process, kept alive, and the newest request to it.
 
     `on_message` is called in the event loop with every message that is not stale: Started,
-    TorchLoaded, TorchMissing, TorchReply, NumericReply, Failed; and with Restarting and GaveUp
+    TorchLoaded, TorchMissing, TorchReply, NumericReply, ScriptReply, Failed; and with Restarting and GaveUp
     when the process ends by itself.
     """
 
@@ -116,6 +117,8 @@ class ReferenceClient:
         torch: bool = True,
         numeric: bool = True,
         edges: bool = False,
+        opened: Iterable[str] | None = None,
+        script: bool = False,
     ) -> int:
         """Ask for a lesson with these leaves; returns the request's id, which replies bear.
 
@@ -125,7 +128,15 @@ class ReferenceClient:
         with self._changed:
             self._count += 1
             self._newest = Request(
-                self._count, lesson, dict(leaves), dict(sizes), torch, numeric, edges
+                self._count,
+                lesson,
+                dict(leaves),
+                dict(sizes),
+                torch,
+                numeric,
+                edges,
+                None if opened is None else tuple(sorted(opened)),
+                script,
             )
             # Here and now if the pipe takes it: a thread would have to wait for this one.
             if not self._push():
@@ -277,7 +288,7 @@ class ReferenceClient:
             return
         if isinstance(message, GaveUp):
             self.gave_up = message.reason
-        if isinstance(message, TorchReply | NumericReply | Failed) and (
+        if isinstance(message, TorchReply | NumericReply | ScriptReply | Failed) and (
             self._newest is None or message.id != self._newest.id
         ):
             return  # it answers what nobody asks any more

@@ -46,13 +46,14 @@ def compare_lesson(
 
     Raises what the lesson raises by hand; under torch that becomes `torch_reason`.
     """
-    trace = backward(record(lesson.program, leaves, sizes))
+    opened = lesson.opening()
+    trace = backward(record(lesson.program, leaves, sizes, opened=opened))
     numeric = differences(lesson.program, leaves, sizes)
     torch, reason = None, None
     try:
         from backprop_tui.reference.torch_run import run_torch
 
-        torch = run_torch(lesson.program, leaves, sizes, edges=edges)
+        torch = run_torch(lesson.program, leaves, sizes, edges=edges, opened=opened)
     except Exception as error:
         reason = one_line(error)
     comparison = compare(trace, torch, numeric, torch_expected=False)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from backprop_tui.engine.numeric import NumericRun
 from backprop_tui.engine.operations import Value
 from backprop_tui.engine.torch_record import TorchEdges, TorchRun
+from backprop_tui.lessons.script import ScriptRun
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +38,12 @@ class Request:
 
     edges: bool = False
     """Whether torch's contribution along each edge is wanted: last, in a second TorchReply."""
+
+    opened: tuple[str, ...] | None = None
+    """The nodes that are computed in primitive steps under torch; None: the lesson's own."""
+
+    script: bool = False
+    """Whether the lesson's script is to be run too, once torch is loaded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,12 +96,22 @@ class NumericReply:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ScriptReply:
+    """What torch said after each statement of the lesson's script."""
+
+    id: int
+    """The request's."""
+
+    run: ScriptRun
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Failed:
     """One of the things asked for cannot be had."""
 
     id: int
     what: str
-    """`torch`, `numeric` or `edges`."""
+    """`torch`, `numeric`, `edges` or `script`."""
 
     reason: str
     """In one line."""
@@ -122,7 +139,7 @@ class GaveUp:
     reason: str
 
 
-Answer = Started | TorchLoaded | TorchReply | NumericReply | Failed | TorchMissing
+Answer = Started | TorchLoaded | TorchReply | NumericReply | ScriptReply | Failed | TorchMissing
 
 Reply = Answer | TorchUpdate
 """What the process sends."""

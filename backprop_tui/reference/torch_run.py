@@ -24,6 +24,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from backprop_tui.engine.broadcasting import Shape
+from backprop_tui.engine.opening import Opened, opening
 from backprop_tui.engine.operations import Value
 from backprop_tui.engine.provenance import Locator, RawPlace, main_code
 from backprop_tui.engine.torch_record import Structure, TorchEdges, TorchRun, place_keys
@@ -43,11 +44,13 @@ def run_torch(
     sizes: Mapping[str, int] | None = None,
     *,
     edges: bool = False,
+    opened: Opened | None = None,
 ) -> TorchRun:
     """Run `program(torch, **leaves, **sizes)` and return every value and gradient.
 
     The backward pass starts from the output with 1 in every cell. With `edges` torch's own
-    contribution along each edge is recorded too, at about twice the cost.
+    contribution along each edge is recorded too, at about twice the cost. The nodes in `opened`
+    are computed in primitive steps.
 
     Raises TorchProgramError if the output is not a tensor, and whatever the program raises.
     """
@@ -59,7 +62,7 @@ def run_torch(
             inputs = {name: _leaf(value) for name, value in leaves.items()}
             recorder = _Recorder(main_code(program))
             with recorder:
-                output = program(torch, **inputs, **(sizes or {}))
+                output = program(opening(torch, opened), **inputs, **(sizes or {}))
             recorder.close()
             if not isinstance(output, torch.Tensor):
                 raise TorchProgramError(

@@ -30,6 +30,7 @@ from backprop_tui.reference.protocol import (
     NumericReply,
     Reply,
     Request,
+    ScriptReply,
     Started,
     TorchLoaded,
     TorchMissing,
@@ -50,6 +51,14 @@ def lesson_for(name: str) -> Lesson:
     if not isinstance(found, Lesson):
         raise LookupError(f"{name} is no lesson")
     return found
+
+
+def _script_reply(request: Request, lesson: Lesson) -> Reply:
+    """What torch says to a lesson's script; torch is loaded already."""
+    if lesson.script is None:
+        raise LookupError(f"{lesson.id} has no script")
+    module = importlib.import_module("backprop_tui.reference.torch_script")
+    return ScriptReply(request.id, module.run_script(lesson.script))
 
 
 TORCH_WAITS = 0.3
@@ -76,8 +85,13 @@ class Worker:
                 timer.daemon = True
                 timer.start()
             self._newest = request
-            wanted = (("torch", request.torch), ("numeric", request.numeric))
-            self._todo = [what for what, wished in (*wanted, ("edges", request.edges)) if wished]
+            wanted = (
+                ("torch", request.torch),
+                ("numeric", request.numeric),
+                ("script", request.script),
+                ("edges", request.edges),
+            )
+            self._todo = [what for what, wished in wanted if wished]
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -131,8 +145,14 @@ class Worker:
             )
             return NumericReply(request.id, found) if found.complete else None
         assert self._torch is not None
+        if what == "script":
+            return _script_reply(request, lesson)
         run: TorchRun = self._torch.run_torch(
-            lesson.program, request.leaves, request.sizes, edges=what == "edges"
+            lesson.program,
+            request.leaves,
+            request.sizes,
+            edges=what == "edges",
+            opened=lesson.opening(request.opened),
         )
         if self._structure is not None and run.structure.same_as(self._structure):
             return TorchUpdate(request.id, run.values, run.gradients, run.given, run.edges)

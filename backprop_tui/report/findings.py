@@ -193,7 +193,13 @@ def run_under_torch(session: Session) -> TorchRun:
         raise NoTorch(f"torch does not start: {_one_line(broken)}") from broken
     inputs = session.inputs
     try:
-        return run_torch(session.lesson.program, inputs.leaves, inputs.sizes, edges=True)
+        return run_torch(
+            session.lesson.program,
+            inputs.leaves,
+            inputs.sizes,
+            edges=True,
+            opened=session.lesson.opening(inputs.opened),
+        )
     except Exception as problem:  # torch's word on the lesson's own code
         raise TorchRefused(f"torch cannot run this: {_one_line(problem)}") from problem
 

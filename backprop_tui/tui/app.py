@@ -233,7 +233,14 @@ class BackpropApp(App[None]):
         if self._client is not None:
             inputs = screen.session.inputs
             lesson = screen.session.lesson.id
-            self._client.request(lesson, inputs.leaves, inputs.sizes, edges=True)
+            self._client.request(
+                lesson,
+                inputs.leaves,
+                inputs.sizes,
+                edges=True,
+                opened=inputs.opened,
+                script=screen.session.lesson.script is not None,
+            )
             self._asking = screen
 
     def _reference_says(self, message: Message) -> None:
@@ -249,6 +256,9 @@ class BackpropApp(App[None]):
             case protocol.NumericReply(run=run):
                 if screen is not None:
                     screen.beside_arrived(numeric=run)
+            case protocol.ScriptReply(run=run):
+                if screen is not None:
+                    screen.script_arrived(run)
             case protocol.TorchLoaded():
                 self._torch_word = "…"
             case protocol.TorchMissing(reason=reason):

@@ -47,7 +47,7 @@ CASES = [
 def run(lesson: Lesson, sizes: dict[str, int] | None = None, **changed: Any) -> Trace:
     sizes = sizes or lesson.default_sizes()
     leaves = {**default_leaves(lesson, sizes), **{k: as_value(v) for k, v in changed.items()}}
-    return backward(record(lesson.program, leaves, sizes))
+    return backward(record(lesson.program, leaves, sizes, opened=lesson.opening()))
 
 
 NOTEBOOK = [

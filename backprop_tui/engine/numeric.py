@@ -184,11 +184,12 @@ def _branches(graph: Graph) -> object:
     The operations belong to it: an `if` in the program is a kink too.
     """
     taken = []
-    for op, operands, *_ in graph.raw:
+    for op, operands, _, params, _ in graph.raw:
         if op is not None and op.branches is not None:
             values = [graph.raw[i][2] for i in operands]
             with np.errstate(all="ignore"):
-                signs = np.asarray(op.branches(*values), dtype=np.float64) + 0.0  # no -0.0
+                branches = op.branches(*values, **(params or {}))
+                signs = np.asarray(branches, dtype=np.float64) + 0.0  # no -0.0
                 taken.append(signs.tobytes())
     return [record[0] for record in graph.raw], taken
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop_tui.engine import nn as nn  # so that a program can say xp.nn.functional.relu
+from backprop_tui.engine import nn, tensor_functions
 from backprop_tui.engine.operations import functions, reductions, shapes
 from backprop_tui.engine.operations.arithmetic import Add, Div, Mul, Neg, Pow, Sub
 from backprop_tui.engine.operations.reductions import Dim
@@ -115,12 +115,20 @@ def stack(tensors: Any, dim: int = 0) -> Var:
     return tape_of(tensors).record(shapes.Stack, tensors, {"dim": dim})
 
 
+softmax, log_softmax = nn.functional.softmax, nn.functional.log_softmax
+logsumexp = nn.functional.logsumexp
+var, std, norm = tensor_functions.var, tensor_functions.std, tensor_functions.norm
+amax, amin = tensor_functions.amax, tensor_functions.amin
+max, min = tensor_functions.max, tensor_functions.min
+linalg = tensor_functions.linalg
+
+
 def _install_methods() -> None:
     """Let `x.tanh()` be the same as `xp.tanh(x)`, as in torch."""
     for name in (
         "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "relu", "abs", "sum", "mean",
         "matmul", "dot", "mv", "mm", "transpose", "t", "squeeze", "unsqueeze", "maximum", "pow",
-        "add", "sub", "mul", "div", "neg",
+        "add", "sub", "mul", "div", "neg", "softmax", "log_softmax", "logsumexp",
     ):  # fmt: skip
         setattr(Var, name, globals()[name])
 
@@ -129,6 +137,7 @@ def _install_methods() -> None:
         return _reshape(self, {"shape": tuple(sizes)})
 
     Var.reshape = Var.view = reshape_method  # type: ignore[attr-defined]
+    tensor_functions.install_methods()
 
 
 _install_methods()

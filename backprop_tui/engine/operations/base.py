@@ -90,6 +90,10 @@ class Operation:
     """For operations with kinks: which branch each cell takes (an array of -1, 0, 1), so that
     central differences can tell when they straddle a kink."""
 
+    figures: ClassVar[Callable[..., Any] | None] = None
+    """The numbers of its formulas that are neither operands nor parameters, by name: a function of
+    (result, *operands, **parameters)."""
+
     def __init_subclass__(cls) -> None:
         cls.contributions = tuple(v for v in vars(cls).values() if isinstance(v, Contribution))
         REGISTRY.append(cls)

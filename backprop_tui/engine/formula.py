@@ -67,6 +67,8 @@ def pretty_name(name: str) -> str:
     """A variable's name as in mathematics: `h0` → `h₀`; `W_x` and `y_hat` stay as in the code."""
     stem = name.rstrip("0123456789")
     digits = name[len(stem) :]
+    if any(c.isdigit() for c in stem):  # `x1w1`: only the last number would be lowered
+        return name
     return stem + subscript(digits) if digits and stem and not stem.endswith("_") else name
 
 

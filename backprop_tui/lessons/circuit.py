@@ -49,7 +49,7 @@ LESSON = Lesson(
         "y": "The sum treats x and y alike, so y receives exactly what x receives.",
         "z": "The gradient of z is the sum q: z has never met x and y, only their sum.",
         "q": "It is the hinge of this circuit: what q receives, z · 1, goes on to x and to y.",
-        "f": "The output. Its gradient is 1 by definition: f changes as much as f changes.",
+        "f": "A product: each of its two inputs will receive the value of the other one.",
     },
     mistake=(
         "Taking a gate's own slope for the gradient. The slope of q = x + y in x is 1, but the "

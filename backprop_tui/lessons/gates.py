@@ -61,7 +61,7 @@ LESSON = Lesson(
         "m": "Add distributes: it receives the same as p. "
         "It passes all of it on to the larger of z and w.",
         "s": "A constant factor is a multiply gate too: it doubles whatever comes back.",
-        "f": "The output: the backward pass starts here with 1.",
+        "f": "Twice the sum: the factor 2 will be found in every gradient of this circuit.",
     },
     mistake=(
         "Giving both inputs of a maximum the gradient, as if it were a sum, or half of it to each. "

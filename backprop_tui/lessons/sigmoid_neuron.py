@@ -29,10 +29,10 @@ LESSON = Lesson(
     order=130,
     idea=(
         "A neuron multiplies its inputs by weights, adds them up with a bias, and squashes the sum "
-        "into the range from 0 to 1. The sigmoid 1/(1 + e⁻ᵈ) can be taken as four small gates "
-        "(change the sign, exponentiate, add 1, take the reciprocal) or as a single one. Multiply "
-        "the four slopes and almost everything cancels: what is left is f·(1 − f), so that "
-        "the single gate needs nothing but its own output. Where to draw the boundary of a gate "
+        "into the range from 0 to 1. The sigmoid of a, 1/(1 + e⁻ᵃ), can be taken as four small "
+        "gates (change the sign, exponentiate, add 1, take the reciprocal) or as a single one. "
+        "Multiply the four slopes and almost everything cancels: what is left is f·(1 − f), so "
+        "that the single gate needs nothing but its own output. Where to draw the boundary of a gate "
         "is a choice of convenience, and the gradient does not depend on it."
     ),
     program=program,
@@ -71,7 +71,7 @@ LESSON = Lesson(
         "s": "The two weighted inputs together. It receives the same as the bias.",
         "dot": "All that the weights and inputs receive comes through here. Its gradient is "
         "f·(1 − f), which is at most ¼ and close to 0 where f is near 0 or 1.",
-        "f": "The output, between 0 and 1, with gradient 1.",
+        "f": "Always between 0 and 1. Its value is all that the sigmoid's own slope depends on.",
     },
     mistake=(
         "Putting the input of the sigmoid where its output belongs: dot·(1 − dot) in place of "

@@ -82,7 +82,7 @@ LESSON = Lesson(
         "a larger denominator makes f smaller.",
         "invden": "Its gradient is num, the other factor of the last product. "
         "Going back through 1/den means multiplying by −1/den².",
-        "f": "The output, with gradient 1.",
+        "f": "One number, reached from x along three ways and from y along two.",
     },
     mistake=(
         "Writing = where += belongs. If each of the three lines for dx overwrites the one "

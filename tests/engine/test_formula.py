@@ -114,6 +114,8 @@ def named(name: str, index: str | None) -> Symbol:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
+        # names: a number at the end is an index, unless it is one of several
+        ("x1w1 * x1", "x1w1 · x₁"),
         # brackets
         ("a - (b - c)", "a − (b − c)"),
         ("a - b - c", "a − b − c"),

@@ -1,6 +1,6 @@
 """A lesson under torch itself: every call recorded, every gradient asked for at once.
 
-This is the only module that imports torch. The program that runs here is the learner's or the
+Only this module and `torch_script` import torch. The program that runs here is the learner's or the
 lesson's own code with `xp` = torch, under torch's own autograd; our graph has no part in it. Each
 call is remembered with the place in the source where it stands, which is all that it shares with
 a node of ours.

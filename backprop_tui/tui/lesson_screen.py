@@ -19,6 +19,7 @@ from backprop_tui.engine.torch_record import TorchRun
 from backprop_tui.explain import first_not_finite
 from backprop_tui.lessons import number_of
 from backprop_tui.lessons.base import Lesson
+from backprop_tui.lessons.script import ScriptRun
 from backprop_tui.session import EditRefused, Session
 from backprop_tui.tui.beside import Beside
 from backprop_tui.tui.equations_view import EquationsView
@@ -90,6 +91,7 @@ class LessonScreen(WindowSized, Screen[None]):
         key("e", "edit", "Edit", "Edit the leaves", show=True),
         key("u,ctrl+z", "undo", "Undo", "Take the last change back", label="u"),
         key("z", "zoom", "Zoom", "How much the graph's boxes show", show=True),
+        key("s", "script", "State", "A torch program and its tensors' state", show=True),
         key("i", "inspect", "Inspect", "All cells of the chosen node"),
         key("question_mark,f1", "help", "Help", "Help on what has the focus", show=True, label="?"),
         key("escape", "leave", "Home", "Back to the lessons", show=True, label="esc"),
@@ -107,6 +109,7 @@ class LessonScreen(WindowSized, Screen[None]):
         key("D", "seed", "Seed…", "Draw all leaves anew, with a seed of your choice"),
         key("v", "equations", "Code or equations", "Show the code or the equations"),
         key("g", "graph", "Graph", "Give the graph the keys"),
+        key("a", "about", "Ask", "The idea, the common mistake, and questions to ask yourself"),
         *(
             key(str(number + 1), f"tab({number})", name, f"Show {name.lower()}")
             for number, name in enumerate(TABS)
@@ -119,6 +122,7 @@ class LessonScreen(WindowSized, Screen[None]):
         self.beside = Beside(None, "loading")
         self._torch_run: TorchRun | None = None
         self._numeric_run: NumericRun | None = None
+        self._script_run: ScriptRun | None = None
         self._torch_state = "torch loading"
         self._timer: Timer | None = None
         self._tab = 0
@@ -161,6 +165,8 @@ class LessonScreen(WindowSized, Screen[None]):
             self._fit(self.app.size.width, self.app.size.height)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "script" and self.session.lesson.script is None:
+            return False
         return self.ready and self.is_attached
 
     @property
@@ -303,6 +309,18 @@ class LessonScreen(WindowSized, Screen[None]):
         """Torch will not answer; the numeric column goes on."""
         self._torch_state = reason.split(":", maxsplit=1)[0]
         self._show_beside("missing")
+
+    def script_arrived(self, run: ScriptRun) -> None:
+        """Torch has run the lesson's script, which does not depend on the inputs."""
+        self._script_run = run
+        self._show_script_state()
+
+    def _show_script_state(self) -> None:
+        from backprop_tui.tui.state_screen import StateScreen
+
+        for screen in self.app.screen_stack:
+            if isinstance(screen, StateScreen):
+                screen.show_torch(self._script_run, self.beside.torch_text)
 
     def _show_beside(self, word: str) -> None:
         expected = word not in NO_TORCH
@@ -493,6 +511,16 @@ class LessonScreen(WindowSized, Screen[None]):
         shown = ("names", "names and values", "names, values and gradients")[graph.zoom]
         self.notify(f"The graph shows {shown}", timeout=2)
 
+    def action_script(self) -> None:
+        """Show the lesson's script, statement by statement."""
+        from backprop_tui.tui.state_screen import StateScreen
+
+        lesson = self.session.lesson
+        if lesson.script is not None:
+            self._stop()
+            text = self.beside.torch_text
+            self.app.push_screen(StateScreen(lesson, lesson.script, self._script_run, text))
+
     def action_centre(self) -> None:
         self.query_one(GraphView).centre()
 
@@ -540,6 +568,12 @@ class LessonScreen(WindowSized, Screen[None]):
         graph = self.query_one(GraphView)
         graph.choose(node)
         self.app.push_screen(Inspector(self.session, node, self.beside))
+
+    def action_about(self) -> None:
+        """Say what the lesson is about, and ask its questions."""
+        from backprop_tui.tui.about import AboutScreen
+
+        self.app.push_screen(AboutScreen(self.session.lesson, self.program.state.done))
 
     def action_help(self) -> None:
         widget: Widget | None = self.focused

@@ -55,7 +55,7 @@ class SourceView(Painted):
         except (OSError, TypeError):
             lines, self._first = ["(the source is not available)"], 1
         self._source = [_without_markers(line.rstrip("\n")) for line in lines]
-        self._roles = _roles_of(self._source)
+        self._roles = roles_of(self._source)
         self.set_height(len(self._source), max(map(len, self._source), default=0) + 5)
         self.repaint()
 
@@ -95,7 +95,7 @@ class SourceView(Painted):
         return (start, span.end_column if line == span.end_line else length)
 
 
-def _roles_of(lines: list[str]) -> list[list[str]]:
+def roles_of(lines: list[str]) -> list[list[str]]:
     """The role of every character. By `tokenize`: a highlighter takes long to load."""
     roles = [["plain"] * len(line) for line in lines]
     read = iter([f"{line}\n" for line in lines])

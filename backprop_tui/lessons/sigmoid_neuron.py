@@ -32,8 +32,8 @@ LESSON = Lesson(
         "into the range from 0 to 1. The sigmoid of a, 1/(1 + e⁻ᵃ), can be taken as four small "
         "gates (change the sign, exponentiate, add 1, take the reciprocal) or as a single one. "
         "Multiply the four slopes and almost everything cancels: what is left is f·(1 − f), so "
-        "that the single gate needs nothing but its own output. Where to draw the boundary of a gate "
-        "is a choice of convenience, and the gradient does not depend on it."
+        "that the single gate needs nothing but its own output. Where to draw the boundary of "
+        "a gate is a choice of convenience, and the gradient does not depend on it."
     ),
     program=program,
     leaves=(
@@ -45,11 +45,19 @@ LESSON = Lesson(
     ),
     forward=(
         Equation("dot", "w0 * x0 + w1 * x1 + w2"),
-        Equation("f", "sigmoid(dot)"),
+        Equation("minus", "-dot"),
+        Equation("power", "exp(minus)"),
+        Equation("den", "power + 1"),
+        Equation("f", "1 / den"),
+        Equation("f", "sigmoid(dot)", "the four gates together"),
     ),
     derivation=(
         Equation("df", "1"),
-        Equation("ddot", "f * (1 - f) * df", "the sigmoid as one gate"),
+        Equation("dden", "-1 / den**2 * df", "one over: the slope of 1/x is −1/x²"),
+        Equation("dpower", "dden", "plus 1: the slope is 1"),
+        Equation("dminus", "power * dpower", "exp is its own slope"),
+        Equation("ddot", "-1 * dminus", "times −1"),
+        Equation("ddot", "f * (1 - f) * df", "the same: the four slopes multiplied"),
         Equation("dw0", "x0 * ddot"),
         Equation("dx0", "w0 * ddot"),
         Equation("dw1", "x1 * ddot"),
@@ -59,6 +67,7 @@ LESSON = Lesson(
     after=("gates",),
     minutes=8,
     opens={"f": sigmoid_in_steps},
+    opened=("f",),
     notes={
         "w0": "The gradient of the sum times the input x0: where the input is negative, "
         "a larger weight makes the neuron fire less.",
@@ -71,6 +80,12 @@ LESSON = Lesson(
         "s": "The two weighted inputs together. It receives the same as the bias.",
         "dot": "All that the weights and inputs receive comes through here. Its gradient is "
         "f·(1 − f), which is at most ¼ and close to 0 where f is near 0 or 1.",
+        "minus": "The sum with its sign turned. On its way to the sum the gradient turns its sign "
+        "as well.",
+        "power": "e to the power −dot. The exponential is its own slope, so what is sent on is "
+        "multiplied by this very value.",
+        "den": "Adding 1 changes the value and leaves the gradient as it is: it goes on to the "
+        "exponential unchanged.",
         "f": "Always between 0 and 1. Its value is all that the sigmoid's own slope depends on.",
     },
     mistake=(

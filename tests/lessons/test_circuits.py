@@ -13,18 +13,24 @@ from backprop_tui.lessons import find_lesson
 from backprop_tui.lessons.base import default_leaves
 
 
-def run(lesson_id: str, **changed: float) -> Trace:
+def run(lesson_id: str, names: tuple[str, ...] | None = None, **changed: float) -> Trace:
+    """The lesson with those nodes open that it opens at first, or with those in `names`."""
     lesson = find_lesson(lesson_id)
     leaves = {**default_leaves(lesson, {}), **changed}
-    return backward(record(lesson.program, leaves, {}))
+    return backward(record(lesson.program, leaves, {}, opened=lesson.opening(names)))
+
+
+def indices(trace: Trace) -> dict[str, int]:
+    """Where each leaf and each named node is, those inside of an open node too."""
+    return {node.name.base: i for i, node in enumerate(trace.graph) if node.name.named}
 
 
 def value(trace: Trace, name: str) -> Any:
-    return trace.graph[trace.graph.index_of[name]].value
+    return trace.graph[indices(trace)[name]].value
 
 
 def gradient(trace: Trace, name: str) -> Any:
-    return trace.gradients[trace.graph.index_of[name]]
+    return trace.gradients[indices(trace)[name]]
 
 
 # ── circuit and gates: whole numbers, so exactly ──────────────────────────────────────────────
@@ -63,7 +69,8 @@ def test_the_maximum_routes_to_whichever_is_larger_and_shares_a_tie() -> None:
 NEURON = {  # name: (value, gradient), as printed in the figure, with two decimals
     "w0": (2.0, -0.20), "x0": (-1.0, 0.39), "w1": (-3.0, -0.39), "x1": (-2.0, -0.59),
     "w2": (-3.0, 0.20), "p0": (-2.0, 0.20), "p1": (6.0, 0.20), "s": (4.0, 0.20),
-    "dot": (1.0, 0.20), "f": (0.73, 1.0),
+    "dot": (1.0, 0.20), "minus": (-1.0, -0.20), "power": (0.37, -0.53), "den": (1.37, -0.53),
+    "f": (0.73, 1.0),
 }  # fmt: skip
 
 
@@ -84,6 +91,28 @@ def test_the_neurons_numbers_in_full() -> None:
     assert gradient(trace, "w1") == pytest.approx(-0.3932238664829637, rel=1e-14)
     assert gradient(trace, "x0") == pytest.approx(0.3932238664829637, rel=1e-14)
     assert gradient(trace, "x1") == pytest.approx(-0.5898357997244456, rel=1e-14)
+
+
+def test_the_neuron_has_the_gates_of_the_notes_figure() -> None:
+    graph = run("sigmoid-neuron").graph
+    gates = [node.op.name for node in graph if node.op is not None]
+    assert gates == ["mul", "mul", "add", "add", "neg", "exp", "add", "div"]
+
+
+def test_the_sigmoid_as_one_gate_gives_the_same() -> None:
+    opened, closed = run("sigmoid-neuron"), run("sigmoid-neuron", names=())
+    assert "minus" in indices(opened) and "minus" not in indices(closed)
+    for name in ("w0", "x0", "w1", "x1", "w2", "p0", "p1", "s", "dot", "f"):
+        assert value(closed, name) == pytest.approx(value(opened, name), rel=1e-14)
+        assert gradient(closed, name) == pytest.approx(gradient(opened, name), rel=1e-14)
+
+
+def test_a_large_sum_overflows_only_in_the_primitive_gates() -> None:
+    """Why the fused gate is preferred, as the lesson's first answer says."""
+    opened, closed = run("sigmoid-neuron", w2=-800.0), run("sigmoid-neuron", names=(), w2=-800.0)
+    assert value(opened, "power") == math.inf
+    assert math.isnan(gradient(opened, "dot"))
+    assert gradient(closed, "dot") == 0.0
 
 
 def test_the_common_mistake_gives_zeros_at_the_published_numbers() -> None:

@@ -15,18 +15,24 @@ from backprop_tui.lessons import find_lesson
 from backprop_tui.lessons.base import default_leaves
 
 
-def run(lesson_id: str, **changed: float) -> Trace:
+def run(lesson_id: str, names: tuple[str, ...] | None = None, **changed: float) -> Trace:
+    """The lesson with those nodes open that it opens at first, or with those in `names`."""
     lesson = find_lesson(lesson_id)
     leaves = {**default_leaves(lesson, {}), **changed}
-    return backward(record(lesson.program, leaves, {}))
+    return backward(record(lesson.program, leaves, {}, opened=lesson.opening(names)))
+
+
+def indices(trace: Trace) -> dict[str, int]:
+    """Where each leaf and each named node is, those inside of an open node too."""
+    return {node.name.base: i for i, node in enumerate(trace.graph) if node.name.named}
 
 
 def value(trace: Trace, name: str) -> Any:
-    return trace.graph[trace.graph.index_of[name]].value
+    return trace.graph[indices(trace)[name]].value
 
 
 def gradient(trace: Trace, name: str) -> Any:
-    return trace.gradients[trace.graph.index_of[name]]
+    return trace.gradients[indices(trace)[name]]
 
 
 # ── the diamond, and recursions that do not wait ──────────────────────────────────────────────
@@ -141,6 +147,30 @@ def test_micrograds_neuron(name: str) -> None:
     expected_value, expected_gradient = NEURON[name]
     assert value(trace, name) == pytest.approx(expected_value, rel=1e-14)
     assert gradient(trace, name) == pytest.approx(expected_gradient, rel=1e-14)
+
+
+def test_the_neurons_tanh_taken_apart() -> None:
+    """(e²ⁿ − 1)/(e²ⁿ + 1): with o = 1/√2, e²ⁿ is (1 + o)/(1 − o) = 3 + 2√2."""
+    trace = run("micrograd-neuron")
+    root = math.sqrt(2)
+    power = 3 + 2 * root
+    expected = {  # name: (value, gradient), by the quotient rule
+        "double": (math.log(power), 0.25),
+        "e": (power, 2 / (power + 1) ** 2),
+        "top": (2 + 2 * root, 1 / (power + 1)),
+        "bottom": (4 + 2 * root, -(power - 1) / (power + 1) ** 2),
+    }
+    for name, (expected_value, expected_gradient) in expected.items():
+        assert value(trace, name) == pytest.approx(expected_value, rel=1e-13)
+        assert gradient(trace, name) == pytest.approx(expected_gradient, rel=1e-13)
+
+
+def test_tanh_as_one_step_gives_the_same() -> None:
+    opened, closed = run("micrograd-neuron"), run("micrograd-neuron", names=())
+    assert "e" in indices(opened) and "e" not in indices(closed)
+    for name in NEURON:
+        assert value(closed, name) == pytest.approx(value(opened, name), rel=1e-14)
+        assert gradient(closed, name) == pytest.approx(gradient(opened, name), rel=1e-14)
 
 
 def test_the_bias_was_chosen_for_a_slope_of_a_half() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from engine_checks import leaf_gradients
 
 from backprop_tui.engine.graph import Edge
@@ -136,3 +137,89 @@ def test_two_layer_answers() -> None:
     found = leaf_gradients(right)
     assert found["w5"] == found["w6"] == 0.0
     assert all(found[name] != 0.0 for name in ("w1", "w2", "w3", "w4", "w7", "w8"))
+
+
+# ── mlp: the shape of micrograd's demo ────────────────────────────────────────────────────────
+
+PARAMETERS = ("W1", "b1", "W2", "b2", "W3", "b3")
+
+
+def test_mlp_the_points_are_two_moons() -> None:
+    """The formula that the lesson names, on which the labels take turns."""
+    leaves: dict[str, Any] = default_leaves(find_lesson("mlp"), {"batch_size": 16, "hidden": 4})
+    points, labels = [], []
+    for k in (0, 4, 2, 6, 1, 5, 3, 7):
+        angle = (k + 0.5) * np.pi / 8
+        points += [
+            [np.cos(angle), np.sin(angle)],
+            [1 - np.cos(angle), 0.5 - np.sin(angle)],
+        ]
+        labels += [[-1.0], [1.0]]
+    np.testing.assert_allclose(leaves["X"], points, atol=0.005)
+    np.testing.assert_array_equal(leaves["y"], labels)
+
+
+@pytest.mark.parametrize(("batch_size", "hidden"), [(8, 4), (16, 16), (3, 5), (1, 1)])
+def test_mlp_is_what_torchs_own_layers_make(batch_size: int, hidden: int) -> None:
+    """The same network of torch.nn.Linear, with the loss as the demo writes it."""
+    sizes = {"batch_size": batch_size, "hidden": hidden}
+    trace = run("mlp", sizes)
+    leaves: dict[str, Any] = default_leaves(find_lesson("mlp"), sizes)
+    layers: list[Any] = [
+        torch.nn.Linear(n, m) for n, m in ((2, hidden), (hidden, hidden), (hidden, 1))
+    ]
+    model = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2])
+    model.double()
+    with torch.no_grad():
+        for layer, number in zip(layers, "123", strict=True):
+            layer.weight.copy_(torch.tensor(leaves[f"W{number}"].T.copy()))
+            layer.bias.copy_(torch.tensor(leaves[f"b{number}"][0]))
+    scores = model(torch.tensor(leaves["X"][:batch_size]))[:, 0]
+    losses = [(1 + -float(y) * s).relu() for y, s in zip(leaves["y"][:, 0], scores, strict=False)]
+    total = sum(losses) * (1.0 / len(losses))
+    total = total + 1e-4 * sum((p * p).sum() for p in model.parameters())
+    total.backward()
+    assert value(trace, "total_loss") == pytest.approx(total.item(), rel=1e-12)
+    found = leaf_gradients(trace)
+    for layer, number in zip(layers, "123", strict=True):
+        np.testing.assert_allclose(found[f"W{number}"], layer.weight.grad.T, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(found[f"b{number}"][0], layer.bias.grad, rtol=0, atol=1e-13)
+
+
+def test_mlp_has_as_many_parameters_as_the_demo() -> None:
+    leaves: dict[str, Any] = default_leaves(find_lesson("mlp"), {"batch_size": 16, "hidden": 16})
+    assert sum(np.size(leaves[name]) for name in PARAMETERS) == 337
+
+
+def test_mlp_begins_with_points_on_both_sides_of_the_margin() -> None:
+    """Else neither of the two switches could be seen."""
+    trace = run("mlp")
+    assert 1 <= np.sum(value(trace, "gap") < 0) < 8
+    for name in ("act1", "act2"):
+        positive = value(trace, name) > 0
+        assert 0 < np.sum(positive) < positive.size
+        assert np.all(np.any(positive, axis=0))  # no unit is silent for all points
+
+
+def test_mlp_a_point_that_is_right_by_the_margin_is_silent() -> None:
+    trace = run("mlp")
+    right = value(trace, "gap")[:, 0] < 0
+    for name in ("scores", "h2", "act2", "h1", "act1", "Xb"):
+        assert np.all(gradient(trace, name)[right] == 0.0), name
+        assert np.any(gradient(trace, name)[~right] != 0.0), name
+
+
+def test_mlp_all_that_count_pull_equally_hard() -> None:
+    trace = run("mlp")
+    pull = gradient(trace, "scores") * -value(trace, "yb")
+    assert set(np.unique(pull)) == {0.0, 1 / 8}
+
+
+def test_mlp_a_silent_unit_hears_from_the_squares_alone() -> None:
+    trace = run("mlp", b1=[[-0.05, -99.0, 0.27, 0.23]], alpha=0.25)
+    found = leaf_gradients(trace)
+    assert np.all(value(trace, "h1")[:, 1] == 0.0)
+    np.testing.assert_allclose(found["W1"][:, 1], 0.5 * value(trace, "W1")[:, 1], rtol=1e-15)
+    np.testing.assert_allclose(found["W2"][1], 0.5 * value(trace, "W2")[1], rtol=1e-15)
+    assert found["b1"][0, 1] == 0.5 * -99.0
+    assert not np.allclose(found["W2"][0], 0.5 * value(trace, "W2")[0])

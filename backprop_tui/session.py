@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from backprop_tui.engine.broadcasting import shape_of
+from backprop_tui.engine.graph import Group
 from backprop_tui.engine.opening import function_called
 from backprop_tui.engine.operations import Value
 from backprop_tui.engine.primitives import FORMS
@@ -123,6 +124,11 @@ class Session:
         """Counts the changes of the inputs; answers to older versions are stale."""
         self.position: int = self.trace.steps.backward_start - 1
         """The index of the current step; −1 before the first."""
+        self.folded: frozenset[str] = frozenset(
+            group.id for group in self.trace.graph.groups if group.function in lesson.folded
+        )
+        """The ids of the groups that are drawn as one box, and stepped over at once by node."""
+        self._stops: tuple[Trace, frozenset[str], tuple[int, ...]] | None = None
 
     # ── editing ───────────────────────────────────────────────────────────────────────────
 
@@ -218,6 +224,64 @@ class Session:
         self._apply(inputs)
         return opens
 
+    # ── folding ───────────────────────────────────────────────────────────────────────────
+
+    def folded_group(self, node: int) -> Group | None:
+        """The outermost folded group that a node belongs to."""
+        if not self.folded:
+            return None
+        around = self.trace.graph.groups_around(node)
+        return next((group for group in around if group.id in self.folded), None)
+
+    def toggle_fold(self, node: int) -> Group | None:
+        """Unfold the folded group around a node, or else fold the innermost around it.
+
+        Gives the group; None if the node belongs to none.
+        """
+        group = self.folded_group(node)
+        if group is None:
+            around = self.trace.graph.groups_around(node)
+            group = around[-1] if around else None
+        if group is not None:
+            self.folded = self.folded ^ {group.id}
+        return group
+
+    def fold_all(self) -> bool:
+        """Fold every outermost group, or unfold all if any is folded. Says whether any is now."""
+        groups = self.trace.graph.groups
+        outermost = {group.id for group in groups if group.parent is None}
+        self.folded = frozenset() if self.folded & {g.id for g in groups} else frozenset(outermost)
+        return bool(self.folded)
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """The positions at which a move by node may end: a folded group counts as one node."""
+        known = self._stops
+        if known is None or known[0] is not self.trace or known[1] is not self.folded:
+            known = self._stops = (self.trace, self.folded, self._found_stops())
+        return known[2]
+
+    def _found_stops(self) -> tuple[int, ...]:
+        ends = self.trace.steps.turn_ends
+        if not self.folded:
+            return ends
+        found: list[int] = []
+        group: Group | None = None
+        leaves = 0  # so many leaves have just collected in the middle of the group
+        for end in ends:
+            kind, node, _ = self.trace.steps.what(end)
+            leaf = kind is StepKind.COLLECT and self.trace.graph.records[node].op is None
+            if leaf:
+                found.append(end)
+                leaves += group is not None
+                continue
+            here = None if kind is StepKind.SEED else self.folded_group(node)
+            if here is not None and here is group and found:
+                del found[len(found) - 1 - leaves :]
+            group, leaves = here, 0
+            found.append(end)
+        return tuple(found)
+
     def other_form(self, name: str) -> Trace:
         """The same run with one node the other way: closed if it is open, open if it is closed."""
         return self._run(replace(self.inputs, opened=self.inputs.opened ^ {name}))
@@ -294,7 +358,7 @@ class Session:
         """One step further, by node or by edge. Says whether the cursor has moved."""
         if self.granularity == "edge":
             return self.go_to(self.position + 1)
-        ends = self.trace.steps.turn_ends
+        ends = self.stops
         place = int(np.searchsorted(ends, self.position, side="right"))
         return self.go_to(ends[place] if place < len(ends) else self.last_position)
 
@@ -302,7 +366,7 @@ class Session:
         """One step towards the beginning. Says whether the cursor has moved."""
         if self.granularity == "edge":
             return self.go_to(self.position - 1)
-        ends = self.trace.steps.turn_ends
+        ends = self.stops
         place = int(np.searchsorted(ends, self.position, side="left"))
         return self.go_to(ends[place - 1] if place > 0 else -1)
 
@@ -330,7 +394,7 @@ class Session:
         """The positions of the steps of the current turn, as far as the cursor."""
         if self.position < 0:
             return range(0)
-        ends = self.trace.steps.turn_ends
+        ends = self.stops
         place = int(np.searchsorted(ends, self.position, side="left"))
         start = ends[place - 1] + 1 if place > 0 else 0
         return range(start, self.position + 1)

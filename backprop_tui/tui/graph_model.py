@@ -47,6 +47,9 @@ class BoxNode:
     copy: bool
     """Whether the same leaf is drawn elsewhere too, since many steps use it."""
 
+    inside: tuple[int, ...] = ()
+    """For a folded group all its nodes; `node` is then its result."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphModel:
@@ -71,12 +74,19 @@ class GraphModel:
     zoom: Zoom
 
 
-def build(trace: Trace, zoom: Zoom) -> GraphModel:
-    """Lay out a graph. Constants are not drawn: the operation that uses one names it."""
+def build(trace: Trace, zoom: Zoom, folded: frozenset[str] = frozenset()) -> GraphModel:
+    """Lay out a graph. Constants are not drawn: the operation that uses one names it.
+
+    The nodes of a group in `folded` share one box.
+    """
     graph = trace.graph
     notation = Notation(trace)
     blocks, titles = _blocks(trace)
     repeated = _repeated_leaves(trace, blocks)
+    group_of = _folded_groups(trace, folded)
+    members: dict[int, list[int]] = {}
+    for index, group in group_of.items():
+        members.setdefault(group, []).append(index)
     boxes: list[Box] = []
     meaning: dict[str, BoxNode] = {}
     boxes_of: dict[int, list[str]] = {}
@@ -91,31 +101,88 @@ def build(trace: Trace, zoom: Zoom) -> GraphModel:
         width = _width(meaning[box_id], zoom, isinstance(node.value, float))
         boxes.append(Box(box_id, width, HEIGHTS[zoom], block, leaf))
 
+    def add_group(box_id: str, group: int, block: int | None) -> None:
+        inside = members[group]
+        result = _result(trace, inside)
+        name = _shortened(notation.value(result).text)
+        operation = f"{graph.groups[group].function} ⊞{len(inside)}"
+        meaning[box_id] = BoxNode(result, name, operation, False, False, tuple(inside))
+        for index in inside:
+            boxes_of.setdefault(index, []).append(box_id)
+        width = _width(meaning[box_id], zoom, isinstance(graph[result].value, float))
+        boxes.append(Box(box_id, width, HEIGHTS[zoom], block, False))
+
     links: list[Link] = []
     link_of: dict[tuple[int, int], str] = {}
     targets: dict[str, str] = {}
+    ports: dict[str, list[str]] = {}  # for a folded group the boxes that lead into it
     for index, record in enumerate(graph.records):
         if record.op is None:
             if index in graph.leaves.values() and index not in repeated:
                 add(str(index), index, None, False)
             continue
-        add(str(index), index, blocks.get(index), False)
+        block = blocks.get(index)
+        box = _box_id(index, group_of)
+        if box not in meaning:
+            if index in group_of:
+                add_group(box, group_of[index], block)
+            else:
+                add(box, index, block, False)
         for slot, operand in enumerate(record.operands):
             if graph[operand].kind is NodeKind.CONSTANT:
                 continue
-            operand_box = str(operand)
+            operand_box = _box_id(operand, group_of)
             if operand in repeated:
-                operand_box = f"{operand}@{blocks.get(index)}"
+                operand_box = f"{operand}@{block}"
                 if operand_box not in meaning:
-                    add(operand_box, operand, blocks.get(index), True)
-            key = f"{index}:{slot}"
-            links.append(Link(key, operand_box, str(index), slot))
+                    add(operand_box, operand, block, True)
+            if operand_box == box:  # inside of a folded group
+                continue
+            key, port = f"{index}:{slot}", slot
+            if index in group_of:  # a group that uses a value several times gets one wire of it
+                into = ports.setdefault(box, [])
+                if operand_box not in into:
+                    into.append(operand_box)
+                port = into.index(operand_box)
+                key = f"{box}:{port}"
             link_of[index, slot] = key
+            if key not in targets:
+                links.append(Link(key, operand_box, box, port))
             targets[key] = operand_box
     # A box must stand before the links that use it; the order of the input is kept otherwise.
     drawing = lay_out(boxes, links)
     frozen = {index: tuple(ids) for index, ids in boxes_of.items()}
     return GraphModel(drawing, meaning, frozen, link_of, targets, titles, zoom)
+
+
+def _box_id(index: int, group_of: dict[int, int]) -> str:
+    return f"group{group_of[index]}" if index in group_of else str(index)
+
+
+def _folded_groups(trace: Trace, folded: frozenset[str]) -> dict[int, int]:
+    """For each node in a folded group the outermost one."""
+    if not folded:
+        return {}
+    outermost: list[int | None] = []
+    for group in trace.graph.groups:
+        above = outermost[group.parent] if group.parent is not None else None
+        here = group.index if group.id in folded else None
+        outermost.append(above if above is not None else here)
+    found = {}
+    for index, group_index in enumerate(trace.graph.group_of):
+        if group_index is not None and (whole := outermost[group_index]) is not None:
+            found[index] = whole
+    return found
+
+
+def _result(trace: Trace, inside: list[int]) -> int:
+    """What a group gives to the rest of the graph: the last of its nodes that is used outside."""
+    within = set(inside)
+    for index in reversed(inside):
+        uses = trace.graph.uses[index]
+        if index == trace.graph.output or any(edge.source not in within for edge in uses):
+            return index
+    return inside[-1]
 
 
 def _blocks(trace: Trace) -> tuple[dict[int, int], dict[int, str]]:

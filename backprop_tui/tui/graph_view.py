@@ -64,7 +64,8 @@ class GraphView(Painted):
 
     A box is a value: `╭╮` the result of an operation, `┌┐` a leaf (an input or a weight).
     Below its value stands its gradient after `∂`: `…` not arrived yet, `1 of 2` in the border
-    while contributions are awaited, `—` if none will come.
+    while contributions are awaited, `—` if none will come. `⊞12` in a title: twelve operations
+    are folded into this box, which shows their result; `x` unfolds and folds.
 
     Where the step happens the box has a heavy border `┏┓`; a box that is receiving has a
     double one `╔╗`. The lit wire `┃` carries the contribution; its arrow shows the way.
@@ -107,6 +108,7 @@ class GraphView(Painted):
         self._session: Session | None = None
         self._model: GraphModel | None = None
         self._graph_shown: Graph | None = None
+        self._folded: frozenset[str] = frozenset()
         self._rows: dict[int, list[tuple[int, str]]] = {}
         """The boxes in each row, from left to right: column and id."""
         self._titles: dict[int, list[tuple[int, str]]] = {}
@@ -127,6 +129,7 @@ class GraphView(Painted):
         same = (
             self._session is session
             and self._model is not None
+            and self._folded == session.folded
             and before is not None
             and _structure(before) == _structure(graph)
         )
@@ -148,7 +151,8 @@ class GraphView(Painted):
 
     def _lay_out(self) -> None:
         assert self._session is not None
-        self._model = model = build(self._session.trace, self.zoom)
+        self._folded = self._session.folded
+        self._model = model = build(self._session.trace, self.zoom, self._folded)
         self._rows = {}
         for box_id, place in model.drawing.places.items():
             for y in range(place.y, place.y + place.height):
@@ -219,8 +223,9 @@ class GraphView(Painted):
             nodes.add(node)
             if kind is StepKind.SEND:
                 receiving.add(session.trace.graph.records[node].operands[slot])
-                links.add(model.link_of[node, slot])
-                boxes.add(model.targets[model.link_of[node, slot]])
+                if link := model.link_of.get((node, slot)):  # none inside of a folded group
+                    links.add(link)
+                    boxes.add(model.targets[link])
             elif kind is StepKind.COMPUTE:
                 operands = range(len(session.trace.graph.records[node].operands))
                 links.update(model.link_of[node, s] for s in operands if (node, s) in model.link_of)
@@ -380,7 +385,7 @@ class GraphView(Painted):
 
     def _border(self, box_id: str, box: BoxNode, state: NodeState) -> tuple[str, str]:
         active = "active" if self._lit.backward else "active-forward"
-        if box.node in self._lit.nodes:
+        if box.node in self._lit.nodes or not self._lit.nodes.isdisjoint(box.inside):
             return BORDERS["active"], active
         if box_id in self._lit.receiving_boxes:
             return BORDERS["receiving"], active
@@ -460,13 +465,19 @@ class GraphView(Painted):
         """Choose the next or previous node in the order of the program."""
         if self._session is None or self._model is None:
             return
-        nodes = sorted(self._model.boxes_of)
+        nodes = sorted({box.node for box in self._model.boxes.values()})
         if self.chosen in nodes:
             place = (nodes.index(self.chosen) + direction) % len(nodes)
         else:
-            place = nodes.index(next(iter(self._lit.nodes), nodes[0]))
+            place = nodes.index(self._shown_for(next(iter(self._lit.nodes), nodes[0])))
         self.choose(nodes[place])
         self.post_message(self.NodeChosen(nodes[place]))
+
+    def _shown_for(self, node: int) -> int:
+        """The node itself, or in a folded group the one that stands for it."""
+        assert self._model is not None
+        boxes = self._model.boxes_of.get(node, ())
+        return self._model.boxes[boxes[0]].node if boxes else node
 
     def choose(self, node: int | None) -> None:
         """Mark a node as chosen and bring it into view."""

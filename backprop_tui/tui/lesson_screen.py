@@ -13,10 +13,12 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
+from backprop_tui.engine.agreement import agreement
 from backprop_tui.engine.compare import compare
 from backprop_tui.engine.numeric import NumericRun
 from backprop_tui.engine.torch_record import TorchRun
 from backprop_tui.explain import first_not_finite
+from backprop_tui.explain_group import agreement_text
 from backprop_tui.lessons import number_of
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.lessons.script import ScriptRun
@@ -93,12 +95,17 @@ class LessonScreen(WindowSized, Screen[None]):
         key("z", "zoom", "Zoom", "How much the graph's boxes show", show=True),
         key("s", "script", "State", "A torch program and its tensors' state", show=True),
         key("i", "inspect", "Inspect", "All cells of the chosen node"),
+        key("P", "plot", "Plot", "Look at plots: of the chosen node or leaf, or the lesson's own"),
         key("question_mark,f1", "help", "Help", "Help on what has the focus", show=True, label="?"),
         key("escape", "leave", "Home", "Back to the lessons", show=True, label="esc"),
         key("home", "first", "First step", "To before the first step"),
         key("end", "last", "Last step", "To the last step"),
         key("t", "next_touch", "Next touch", "To the next step that touches the chosen node"),
         key("m", "granularity", "By node or edge", "Move by whole nodes or by single edges"),
+        key("o", "open", "Open", "Open a node into its primitive steps, or close it", show=True),
+        key("O", "agreement", "Agreement", "Whether the open and the closed form agree"),
+        key("x", "fold", "Fold", "Fold a helper function's nodes into one box, or unfold them"),
+        key("X", "fold_all", "Fold all", "Fold all helper functions, or unfold them"),
         key("c", "centre", "Centre", "Centre the graph on the active node"),
         key("plus,equals_sign", "speed(1)", "Faster", "Play faster", label="+"),
         key("minus", "speed(-1)", "Slower", "Play slower", label="-"),
@@ -521,6 +528,70 @@ class LessonScreen(WindowSized, Screen[None]):
             text = self.beside.torch_text
             self.app.push_screen(StateScreen(lesson, lesson.script, self._script_run, text))
 
+    def _at_hand(self) -> list[int]:
+        """The node that is chosen, and those of the current step."""
+        session, chosen = self.session, self.query_one(GraphView).chosen
+        nodes = [] if chosen is None else [chosen]
+        for position in reversed(session.active()):
+            nodes.extend(session.touched(position))
+        return [node for node in nodes if node < len(session.trace.graph)]
+
+    def _name_to_open(self) -> str | None:
+        """What can be opened or closed here; if there is nothing here, the only one there is."""
+        session = self.session
+        names = [session.openable(node) for node in self._at_hand()]
+        here = next((name for name in names if name is not None), None)
+        if here is None:
+            everywhere = {session.openable(node) for node in range(len(session.trace.graph))}
+            everywhere.discard(None)
+            here = everywhere.pop() if len(everywhere) == 1 else None
+        return here
+
+    def action_open(self) -> None:
+        name = self._name_to_open()
+        if name is None:
+            self.notify("Nothing here opens: choose a function such as softmax (j, k)", timeout=4)
+            return
+        try:
+            opened = self.session.toggle_open(name)
+        except EditRefused as refusal:
+            self.notify(str(refusal), timeout=4, markup=False)
+            return
+        self.query_one(GraphView).choose(None)
+        self._edited()
+        found = agreement(self.session.trace, self.session.other_form(name))
+        self.notify(agreement_text(name, opened, found), timeout=6, markup=False)
+
+    def action_agreement(self) -> None:
+        from backprop_tui.tui.agreement import AgreementScreen
+
+        name = self._name_to_open()
+        if name is None:
+            self.notify("Nothing here has two forms", timeout=3)
+            return
+        self.app.push_screen(AgreementScreen(self.session, name))
+
+    def action_fold(self) -> None:
+        session = self.session
+        group = next((g for g in map(session.toggle_fold, self._at_hand()[:1]) if g), None)
+        if group is None:
+            self.notify("This node belongs to no helper function", timeout=3)
+            return
+        self._folded()
+
+    def action_fold_all(self) -> None:
+        if not self.session.trace.graph.groups:
+            self.notify("This lesson has no helper functions", timeout=3)
+            return
+        self.session.fold_all()
+        self._folded()
+
+    def _folded(self) -> None:
+        graph = self.query_one(GraphView)
+        graph.choose(None)
+        graph.show_session(self.session)
+        self._show_step(jumped=True)
+
     def action_centre(self) -> None:
         self.query_one(GraphView).centre()
 
@@ -574,6 +645,16 @@ class LessonScreen(WindowSized, Screen[None]):
         from backprop_tui.tui.about import AboutScreen
 
         self.app.push_screen(AboutScreen(self.session.lesson, self.program.state.done))
+
+    def action_plot(self) -> None:
+        """Show a plot of the chosen leaf or node, or the lesson's own."""
+        from backprop_tui.tui.plot_screen import PlotScreen
+
+        leaves, graph = self.query_one(LeavesView), self.session.trace.graph
+        node = self.query_one(GraphView).chosen
+        if leaves.has_focus and leaves.chosen_leaf is not None:
+            node = graph.leaves.get(leaves.chosen_leaf, node)
+        self.app.push_screen(PlotScreen(self.session, node))
 
     def action_help(self) -> None:
         widget: Widget | None = self.focused

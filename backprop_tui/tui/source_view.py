@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import inspect
 import keyword
+import linecache
 import re
 import tokenize
-from typing import Any
+from typing import Any, NamedTuple
 
 from backprop_tui.engine.provenance import Span
 from backprop_tui.engine.trace import StepKind
@@ -30,7 +32,8 @@ class SourceView(Painted):
 
     The lesson as ordinary Python: `xp` is our own recording arithmetic in one run, and torch
     itself in the other. The expression that the current step belongs to is lit.
-    In the backward pass that is the operation whose gradient is being sent.
+    In the backward pass that is the operation whose gradient is being sent. Inside of a helper
+    function, or of a node that is open, the code of that function is shown.
     """
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -43,15 +46,22 @@ class SourceView(Painted):
         self._program: object = None
 
     def show_session(self, session: Session) -> None:
-        """Show the lesson's function and light the current step's expression."""
-        if session.lesson.program is not self._program:
-            self._program = session.lesson.program
-            self._load(session.lesson.program)
-        self._light(_span_of(session))
+        """Show the function in which the current step happens, and light its expression."""
+        helper, span = _where(session)
+        shown = session.lesson.program if helper is None else helper[:2]
+        if shown != self._program:
+            self._program = shown
+            self._span = None
+            self._load(session.lesson.program, helper)
+        self._light(span)
 
-    def _load(self, program: Any) -> None:
+    def _load(self, program: Any, helper: Helper | None) -> None:
+        self.border_title = f"Code of {helper.function}" if helper is not None else "Code"
         try:
-            lines, self._first = inspect.getsourcelines(program)
+            if helper is not None:
+                lines, self._first = helper.source()
+            else:
+                lines, self._first = inspect.getsourcelines(program)
         except (OSError, TypeError):
             lines, self._first = ["(the source is not available)"], 1
         self._source = [_without_markers(line.rstrip("\n")) for line in lines]
@@ -115,17 +125,47 @@ def _without_markers(line: str) -> str:
     return bare if "=" in bare else re.sub(r": (Any|int)(?=[,)])|(?<=\)) -> Any(?=:)", "", bare)
 
 
-def _span_of(session: Session) -> Span | None:
+class Helper(NamedTuple):
+    """A helper function of the program, or the primitive steps of an open node."""
+
+    filename: str
+    function: str
+    line: int
+    """A line of it."""
+
+    def source(self) -> tuple[list[str], int]:
+        """Its lines, and the number of the first. Raises OSError if there is no source."""
+        lines = linecache.getlines(self.filename)
+        found = None
+        for node in ast.walk(ast.parse("".join(lines))):
+            inside = isinstance(node, ast.FunctionDef) and node.name == self.function
+            if inside and node.lineno <= self.line <= (node.end_lineno or 0):  # type: ignore[attr-defined]
+                found = node
+        if not isinstance(found, ast.FunctionDef):
+            raise OSError("no source")
+        return lines[found.lineno - 1 : found.end_lineno], found.lineno
+
+
+def _where(session: Session) -> tuple[Helper | None, Span | None]:
+    """The helper function, if any, and the expression that the current step belongs to."""
     positions = session.active()
     if not len(positions):
-        return None
+        return None, None
     kind, node, _ = session.trace.steps.what(positions[-1])
     place = session.trace.graph.records[node].place
     if place is None and kind is StepKind.COLLECT:  # a leaf: light its last use
         edge = session.trace.arrivals[node][-1]
-        place = session.trace.graph.records[edge.source].place
+        node = edge.source
+        place = session.trace.graph.records[node].place
     if place is None:
-        return None
-    if place.callers:  # inside a helper function: light the call in the lesson
-        return place.callers[0].site.span
-    return place.site.span
+        return None, None
+    chain = (*place.callers, place)
+    depth = len(chain) - 1
+    folded = session.folded_group(node)
+    if folded is not None:  # inside of a folded group: light the call that it stands for
+        around = session.trace.graph.groups_around(node)
+        depth = [group.id for group in around].index(folded.id)
+    site = chain[depth].site
+    if depth == 0 or site.span is None:
+        return None, site.span
+    return Helper(site.filename, site.function, site.span.line), site.span

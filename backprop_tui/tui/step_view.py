@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from backprop_tui.engine.graph import Group
 from backprop_tui.explain import Explanation, Line, explain
+from backprop_tui.explain_group import explain_group
 from backprop_tui.session import Session
 from backprop_tui.tui.lines_view import LinesView, Paragraph
 from backprop_tui.tui.painted import Piece, Pieces, pieces_of
@@ -37,13 +39,45 @@ def paragraphs(session: Session) -> list[Paragraph]:
     positions = session.active()
     if not len(positions):
         return _beginning(session)
+    group = session.folded_group(session.trace.steps.what(positions[-1])[1])
+    if group is not None and len(positions) > 1:
+        return [*_folded(session, group, positions), *_turning_point(session)]
     found: list[Paragraph] = []
     for position in positions:
         if found:
             found.append(Paragraph(()))
         step = session.trace.steps[position]
         found.extend(_explained(explain(session.trace, step, session.lesson.notes)))
+    found.extend(_openable(session, positions))
     found.extend(_turning_point(session))
+    return found
+
+
+def _openable(session: Session, positions: range) -> list[Paragraph]:
+    """Whether the node of the step opens into primitive steps, or is one of such steps."""
+    node = session.trace.steps.what(positions[-1])[1]
+    name = session.openable(node)
+    if name is None:
+        return []
+    shown = session.trace.graph.names[node].base
+    text = f"o opens {shown} into primitive steps"
+    if name in session.inputs.opened:
+        text = f"one of the steps that {name} was opened into: o closes it, O compares both forms"
+    return [Paragraph((Piece("▸ ", "muted"), Piece(text, "muted")), 2)]
+
+
+def _folded(session: Session, group: Group, positions: range) -> list[Paragraph]:
+    """A folded group in one step: what went into it, and what came out."""
+    trace = session.trace
+    explained = explain_group(trace, group, positions)
+    title: Pieces = tuple(Piece(p.text, "title", p.ref) for p in pieces_of(explained.title))
+    hint = "x unfolds it, m walks through it edge by edge"
+    found = [Paragraph(title)]
+    found.extend(Paragraph(pieces_of(line.segments), 4) for line in explained.lines)
+    found.append(Paragraph((Piece("▸ ", "muted"), Piece(hint, "muted")), 2))
+    note = session.lesson.notes.get(group.name or group.function)
+    if note:
+        found.append(Paragraph((Piece("note ", "muted"), Piece(note, "notice")), 5))
     return found
 
 

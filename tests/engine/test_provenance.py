@@ -427,7 +427,7 @@ def test_what_a_helper_returns_bears_the_name_that_its_caller_gives_it() -> None
             c, h = pair(a)
             c, q = passed_on(c * h)
             a = c + q
-        y = (lambda v: v - 1)(a)
+        y = a - 1
         return y
 
     graph = recorded(program, "a")

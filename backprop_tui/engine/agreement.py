@@ -1,0 +1,97 @@
+"""Two forms of one program beside each other: a node fused, and the same in primitive steps.
+
+Both compute the same function, so everything that both have must be the same in both: the values
+and the gradients of the leaves, of the output, and of every node on the way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop_tui.engine.broadcasting import shape_of
+from backprop_tui.engine.graph import NodeKind
+from backprop_tui.engine.operations import Value
+from backprop_tui.engine.trace import Trace
+from backprop_tui.engine.verdict import Difference, furthest_apart
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A node that both forms have."""
+
+    id: str
+    one: int
+    """Its index in the one graph."""
+
+    other: int
+    """Its index in the other."""
+
+    value: Difference
+    gradient: Difference
+    agrees: bool
+    """Whether both differ by no more than rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What two forms have in common, and how far apart it is."""
+
+    shared: tuple[Shared, ...]
+    """Leaves first, then the named nodes, in the order of the one program."""
+
+    one_count: int
+    """How many operations the one form has."""
+
+    other_count: int
+
+    @property
+    def agree(self) -> bool:
+        """Whether there is something to compare, and nothing differs."""
+        return bool(self.shared) and all(node.agrees for node in self.shared)
+
+    @property
+    def worst(self) -> float:
+        """The largest difference of any value or gradient."""
+        return max((max(n.value.absolute, n.gradient.absolute) for n in self.shared), default=0.0)
+
+
+def agreement(one: Trace, other: Trace) -> Agreement:
+    """Compare all leaves and named nodes that have the same id in both."""
+    shared = []
+    for node in one.graph:
+        counterpart = other.graph.index_of.get(node.id)
+        if counterpart is None or node.kind is NodeKind.CONSTANT or not node.name.named:
+            continue
+        theirs = other.graph.records[counterpart].value
+        value = _apart(node.value, theirs)
+        gradient = _apart(
+            _or_zero(one.gradients[node.index], node.value),
+            _or_zero(other.gradients[counterpart], theirs),
+        )
+        both = value[1] and gradient[1]
+        shared.append(Shared(node.id, node.index, counterpart, value[0], gradient[0], both))
+    shared.sort(key=lambda node: one.graph[node.one].kind is not NodeKind.LEAF)
+    return Agreement(tuple(shared), _operations(one), _operations(other))
+
+
+def _operations(trace: Trace) -> int:
+    return sum(record.op is not None for record in trace.graph.records)
+
+
+def _or_zero(gradient: Value | None, value: Value) -> Value:
+    if gradient is not None:
+        return gradient
+    return 0.0 if isinstance(value, float) else np.zeros(shape_of(value))
+
+
+def _apart(a: Value, b: Value) -> tuple[Difference, bool]:
+    if shape_of(a) != shape_of(b):
+        return Difference(float("inf"), float("inf")), False
+    one, other = np.ravel(np.asarray(a)), np.ravel(np.asarray(b))
+    if not one.size:
+        return Difference(0.0, 0.0), True
+    start, size = np.zeros(1, np.intp), np.array([one.size])
+    furthest, worst, within = furthest_apart(one, other, start, size)
+    return Difference(float(furthest[0]), float(worst[0])), bool(within[0])

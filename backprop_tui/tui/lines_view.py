@@ -41,10 +41,10 @@ class LinesView(Painted):
         self._paragraphs: Sequence[Paragraph] = ()
         self._wrapped: list[Pieces] = []
 
-    def set_paragraphs(self, paragraphs: Sequence[Paragraph]) -> None:
-        """Show other paragraphs, from the top."""
+    def set_paragraphs(self, paragraphs: Sequence[Paragraph], *, stay: bool = False) -> None:
+        """Show other paragraphs, from the top; with `stay`, from where one is."""
         self._paragraphs = paragraphs
-        if self.scroll_offset.y:
+        if self.scroll_offset.y and not stay:
             self.scroll_to(y=0, animate=False)
         self._wrap()
 
@@ -52,6 +52,11 @@ class LinesView(Painted):
     def text(self) -> str:
         """What is shown, without styles."""
         return "\n".join("".join(piece.text for piece in line) for line in self._wrapped)
+
+    def lines_of(self, ref: str) -> list[int]:
+        """The lines on which a reference stands, from the top."""
+        lines = enumerate(self._wrapped)
+        return [y for y, line in lines if any(piece.ref == ref for piece in line)]
 
     def _wrap(self) -> None:
         width = max(10, self.scrollable_content_region.width)

@@ -10,6 +10,7 @@ import torch
 
 from backprop_tui.lessons import catalogue, find_lesson
 from backprop_tui.session import Session
+from backprop_tui.tui.about import AboutScreen
 from backprop_tui.tui.app import BackpropApp
 from backprop_tui.tui.gradients_view import GradientsView
 from backprop_tui.tui.graph_view import GraphView
@@ -119,6 +120,7 @@ KEYS: dict[str, tuple[list[str], str, Check]] = {
     "lesson.seed": ([], "D", lambda a, s: isinstance(a.screen, Prompt)),
     "lesson.equations": ([], "v", lambda a, s: "Backward, by hand" in shown(a)),
     "lesson.graph": (["e"], "g", lambda a, s: isinstance(a.focused, GraphView)),
+    "lesson.about": ([], "a", lambda a, s: isinstance(a.screen, AboutScreen)),
     "lesson.tab.0": ([], "1", lambda a, s: isinstance(a.focused, StepView)),
     "lesson.tab.1": ([], "2", lambda a, s: isinstance(a.focused, GradientsView)),
     "lesson.tab.2": ([], "3", lambda a, s: isinstance(a.focused, LeavesView)),

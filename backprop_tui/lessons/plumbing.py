@@ -75,7 +75,7 @@ SCRIPT = Script(
             "L.backward()",
             "The gradient has come all the way to w, the only leaf that asked for one. It came "
             "through z, and yet z.grad is None: autograd passes a non-leaf's gradient on and then "
-            "throws it away. L itself is no leaf either.",
+            "throws it away. L is no leaf either, and has none.",
             {"w": replace(w1, grad=DW)},
             (Sum("w.grad", "2*z * x"),),
         ),

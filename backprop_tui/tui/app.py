@@ -224,8 +224,13 @@ class BackpropApp(App[None]):
 
         self._client = ReferenceClient(self._reference_says)
         await self._client.start()
-        if isinstance(self.screen, LessonScreen) and self.screen.ready:
-            self.ask_reference(self.screen)
+        self._ask_for_the_open_lesson()
+
+    def _ask_for_the_open_lesson(self) -> None:
+        """Have what is open computed beside, also where something stands in front of it."""
+        for screen in self.screen_stack:
+            if isinstance(screen, LessonScreen) and screen.ready:
+                self.ask_reference(screen)
 
     def ask_reference(self, screen: LessonScreen) -> None:
         """Have a lesson's present inputs computed beside. What was asked before is dropped."""
@@ -285,8 +290,7 @@ class BackpropApp(App[None]):
         if self._client is not None and self._client.gave_up is not None:
             self._torch_word = "loading"
             self._client.restart()
-            if isinstance(self.screen, LessonScreen) and self.screen.ready:
-                self.ask_reference(self.screen)
+            self._ask_for_the_open_lesson()
 
     async def on_unmount(self) -> None:
         if self._client is not None:

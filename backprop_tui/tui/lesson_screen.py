@@ -202,6 +202,8 @@ class LessonScreen(WindowSized, Screen[None]):
             return active
         if binding.id == "lesson.leave" and not isinstance(self.focused, GraphView | None):
             binding = replace(binding, description="Graph", tooltip="Back to the graph")
+        if binding.id == "lesson.zoom" and self.session.lesson.script is not None:
+            binding = replace(binding, show=False)  # or there would be no room for what leads home
         usual = found.get(USUAL_KEYS.get(binding.id or "", binding.key))
         if binding.key_display and (usual is None or usual.binding.id != binding.id):
             binding = replace(binding, key_display=None)
@@ -337,6 +339,8 @@ class LessonScreen(WindowSized, Screen[None]):
         self.beside = Beside(comparison, word, torch_expected=expected)
         self.query_one(GradientsView).show_session(self.session, self.beside)
         self._show_heading()
+        if self.session.lesson.script is not None:
+            self._show_script_state()
 
     # ── moving ────────────────────────────────────────────────────────────────────────────
 

@@ -16,15 +16,6 @@ from backprop_tui.tui.source_view import roles_of
 class ScriptView(Painted):
     """One line a statement; what has not run yet steps back."""
 
-    HELP = """
-    # The script
-
-    Plain torch code, run by torch itself statement by statement. **→ and ←** (or ↑ and ↓, or a
-    click) move to the next statement and back; nothing is lost on the way back, since the state
-    after each statement is recorded. `!` stands behind a statement that torch refuses: the
-    script goes on after it.
-    """
-
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "screen.previous", "Previous", show=False, id="script.up"),
         Binding("down", "screen.next", "Next", show=False, id="script.down"),

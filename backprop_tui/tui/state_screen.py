@@ -66,10 +66,20 @@ class StateScreen(WindowSized, Screen[None]):
     # Torch's state, statement by statement
 
     Some of what torch does has no formula: who is a leaf, whose gradient is kept, what is added
-    up. The statements are run by torch itself. After each one stands what every tensor is like,
-    predicted by hand and as torch reports it.
+    up. The statements are run by torch itself; `!` stands behind one that it refuses. After each
+    stands what every tensor is like, predicted by hand and as torch reports it. Predict the next
+    state yourself before you look.
 
-    **→ and ←** move from statement to statement. Predict the next state before you look.
+    **→ and ←** (↓ and ↑, a click) move from statement to statement. `▸` marks what a statement
+    has changed, `+` a new tensor, `✓` that torch says what was predicted, `✗` that it does not.
+    In a low window torch has a line of its own only where it differs.
+
+    - **is_leaf**: no recorded operation made it: you did, or it was computed without a history
+    - **requires_grad**: backward passes work out its gradient
+    - **retains_grad**: it keeps its gradient although it is no leaf
+    - **grad**: what backward passes have added up; None where there is none
+    - **grad_fn**: the node of autograd's graph that sends its gradient on
+    - **made**: the number of the statement that made the tensor
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -163,6 +173,8 @@ class StateScreen(WindowSized, Screen[None]):
         table.show_moment(self._moment(position), before, actual, self._torch_text)
         note = self.query_one("#note", LinesView)
         note.border_title = "What to notice"
+        if position >= 0:
+            note.border_title += f": {position + 1}  {self.script.statements[position].code}"
         note.set_paragraphs(self._paragraphs())
         self._show_heading()
 
@@ -172,16 +184,15 @@ class StateScreen(WindowSized, Screen[None]):
             hint = "Press → to run the first statement."
             return [Paragraph((Piece(self.script.intro),)), Paragraph(()), _hint(hint)]
         statement = self.script.statements[position]
-        found = [Paragraph((Piece(f"{position + 1}  {statement.code}", "title"),), 4)]
+        before = self._moment(position - 1).states
+        found = [Paragraph((Piece(f"✗ {wrong}", "differ"),), 2) for wrong in self._wrong_here()]
+        found += [Paragraph(pieces_of(sum_segments(told, before)), 4) for told in statement.sums]
+        found.append(Paragraph((Piece(statement.note),)))
         actual = None if self._run is None else self._run.moments[position]
         outcome = outcome_text(statement.raises, actual)
         if outcome:
             role = "differ" if outcome.startswith("✗") else "notice"
             found.append(Paragraph((Piece(outcome, role),), 2))
-        before = self._moment(position - 1).states
-        found += [Paragraph(pieces_of(sum_segments(told, before)), 4) for told in statement.sums]
-        found += [Paragraph((Piece(f"✗ {wrong}", "differ"),), 2) for wrong in self._wrong_here()]
-        found.append(Paragraph((Piece(statement.note),)))
         if position == len(self._moments) - 1:
             found.append(_hint("The script is over. Esc goes back to the lesson's graph."))
         return found

@@ -22,24 +22,6 @@ BY_HAND, TORCH = "by hand", "torch"
 class StateTable(Painted):
     """Shows what each tensor is like after a statement."""
 
-    HELP = """
-    # The state of each tensor
-
-    What torch knows of each tensor after the statement that is lit: as predicted by hand, and as
-    torch itself reports it. `▸` stands before what the statement has changed, `+` before a new
-    tensor, `✗` where torch says something else than was predicted.
-
-    - **is_leaf**: made by you, and not computed from something that requires a gradient
-    - **requires_grad**: backward passes work out its gradient
-    - **retains_grad**: it keeps its gradient although it is no leaf
-    - **grad**: what backward passes have added up; None where there is none
-    - **grad_fn**: the node of autograd's graph that sends its gradient on
-    - **made**: the number of the statement that made this tensor
-
-    Where there is little room, torch has a line of its own only where it differs: ✓ says that it
-    has the same in all fields.
-    """
-
     def __init__(self, script: Script, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._layout_of = TableLayout(script)
@@ -85,8 +67,8 @@ class TableLayout:
 
     def width(self, compact: bool) -> int:
         """The columns that the table takes."""
-        end = len("✓") if compact else len("✗ differs")
-        return self._start(compact) + sum(w + 2 for w in self._widths.values()) + 1 + end
+        end = 0 if compact else len(" ✗ differs")
+        return self._start(compact) + sum(w + 2 for w in self._widths.values()) + end
 
     def rows(
         self,
@@ -110,8 +92,8 @@ class TableLayout:
             hand = self._cells(ours, earlier, None, "not there")
             verdict = _verdict(agree) if actual is not None else Piece(" …", "muted")
             if compact:
-                space = self._start(True) - 1 - self._name_width
-                found.append((*start, Piece(" " * space), *hand, verdict))
+                space = self._start(True) - 1 - self._name_width - len(verdict.text)
+                found.append((*start, Piece(" " * space), verdict, *hand))
                 if actual is not None and not agree:
                     found.append(self._torch_row(theirs, ours, earlier, compact, "not there"))
                 continue
@@ -127,7 +109,7 @@ class TableLayout:
     def _start(self, compact: bool) -> int:
         """How many columns come before the first field."""
         if compact:
-            return 1 + max(self._name_width, len(TORCH))
+            return 1 + max(self._name_width + len(" ✓"), len(TORCH))
         return 1 + self._name_width + 1 + len(BY_HAND) + 1
 
     def _captions(self, compact: bool) -> Pieces:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -231,7 +231,7 @@ class Notation:
                 return g
             if name == "out":
                 return shown(name, node.index)
-            return _parameter(name, node, self.graph.records[node.operands[0]].value)
+            return _parameter(name, node, [self.graph.records[i].value for i in node.operands])
 
         return symbols
 
@@ -321,12 +321,35 @@ def _tight_names(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _parameter(name: str, node: Node, operand: Value) -> Symbol:
-    if name == "count":
-        return Symbol(str(np.size(operand) // max(1, np.size(node.value))), "number")
-    if name == "index":
+def _parameter(name: str, node: Node, operands: Sequence[Value]) -> Symbol:
+    figures = cast(type[Operation], node.op).figures
+    known = figures(node.value, *operands, **node.params) if figures is not None else node.params
+    if name == "count" and name not in known:
+        return Symbol(str(np.size(operands[0]) // max(1, np.size(node.value))), "number")
+    if name == "index" and not isinstance(node.params["index"], np.ndarray):
         return Symbol(f"[{index_text(node.params['index'])}]", "number")
-    return Symbol(str(node.params.get(name, name)), "plain")
+    return parameter_symbol(name, known.get(name, node.params.get(name, name)))
+
+
+def parameter_symbol(name: str, value: Any) -> Symbol:
+    """A parameter in a formula: its number, a short list of numbers, or else its name."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        if value.ndim > 1 or value.size > MAX_LIST:
+            return Symbol(name, "plain", scalar=False)
+        cells = " ".join(parameter_symbol(name, cell).text for cell in value.tolist())
+        return Symbol(f"[{cells}]", "number", scalar=False)
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.item()
+    if isinstance(value, bool):  # as comparisons are shown: 1 where true
+        return Symbol(str(int(value)), "number")
+    if isinstance(value, int | float):
+        text = str(value) if isinstance(value, int) else format_number(value)
+        return Symbol(text.replace("-", "−").replace("inf", "∞"), "number")
+    return Symbol(str(value), "plain")
+
+
+MAX_LIST = 6
+"""So many whole numbers of a parameter are written out in a formula."""
 
 
 def node_text(node: Node) -> str:

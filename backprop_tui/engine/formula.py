@@ -81,6 +81,12 @@ def parse(text: str) -> ast.expr:
 # ── evaluating ────────────────────────────────────────────────────────────────────────────────
 
 
+def _log_softmax(a: Any) -> Any:
+    """Along the last dimension. The largest cell is taken out first, for exp not to overflow."""
+    shifted = a - np.max(a, axis=-1, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "exp": np.exp,
     "log": np.log,
@@ -90,15 +96,23 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "tanh": np.tanh,
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "maximum": np.maximum,
+    "minimum": np.minimum,
     "abs": np.abs,
     "sign": np.sign,
     "sum": lambda a: sum(a) if isinstance(a, Iterator) else np.sum(a),
+    "mean": np.mean,
+    "softmax": lambda a: np.exp(_log_softmax(a)),
+    "log_softmax": _log_softmax,
     "outer": np.outer,
+    "diag": np.diag,
     "transpose": np.swapaxes,
     "reshape": np.reshape,
     "shape_of": np.shape,
     "steps": lambda first, last: range(first, last + 1),
     "rows": lambda a: np.sum(a, axis=0, keepdims=True),
+    "matrix": lambda a: np.reshape(a, (-1, np.shape(a)[-1])),
+    "flat": np.ravel,
+    "permute": np.transpose,
 }
 
 
@@ -270,7 +284,7 @@ class _Renderer:
         return _Piece((_plain("["), *inside.segments, _plain("]")), _ATOM, inside.scalar)
 
     def _attribute(self, node: ast.Attribute) -> _Piece:
-        if node.attr != "T":
+        if node.attr not in ("T", "mT"):  # mT: each matrix of a batch
             raise ValueError(f"a formula cannot contain .{node.attr}")
         piece = self._bracketed(node.value, _ATOM)
         return _Piece((*piece.segments, _plain("ᵀ")), _ATOM, piece.scalar)
@@ -313,7 +327,16 @@ def _in_brackets(piece: _Piece) -> _Piece:
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Gt: ">", ast.Lt: "<", ast.GtE: "≥", ast.LtE: "≤", ast.Eq: "=", ast.NotEq: "≠",
 }  # fmt: skip
-_SHOWN = {"sigmoid": "σ", "maximum": "max", "sum": "Σ", "rows": "Σ rows"}
+_SHOWN = {
+    "sigmoid": "σ", "maximum": "max", "sum": "Σ", "rows": "Σ rows", "minimum": "min",
+    "total": "Σ", "average": "mean", "amax": "max", "amin": "min",
+}  # fmt: skip
 _SHAPE_FUNCTIONS = {"transpose", "reshape", "scatter", "narrow", "select", "expand"}
-_ARRAY_FUNCTIONS = {"expand", "outer", "scatter", "transpose", "reshape", "narrow", "select"}
-_REDUCTIONS = {"sum", "mean"}
+_ARRAY_FUNCTIONS = {"expand", "outer", "diag", "scatter", "transpose", "reshape", "narrow", "select"}
+_ARRAY_FUNCTIONS |= {"matrix", "flat", "permute", "copies", "repeat", "einsum", "positions"}
+_ARRAY_FUNCTIONS |= {"conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "correlate"}
+_ARRAY_FUNCTIONS |= {"max_pool1d", "max_pool2d", "winners"}
+_SHAPE_FUNCTIONS |= {"copies"}
+_SHOWN |= {"copies": "Σ copies", "positions": "Σ positions", "winners": "to winners"}
+_ARRAY_FUNCTIONS |= {"onehot", "normalised", "first"}
+_REDUCTIONS = {"sum", "mean", "total", "average", "amax", "amin", "var"}

@@ -111,8 +111,9 @@ SWAPS = {"div", "pow", "maximum", "dot", "mv", "matmul", "mm"}
 def mistakes() -> list[Any]:
     found = []
     for op in REGISTRY:
-        makers = MAKERS[op]
-        make = next(iter(makers.values()))
+        if op not in MAKERS:
+            continue  # named by test_every_operation_has_cases
+        make = next(iter(MAKERS[op].values()))
         for slot in range(len(op.contributions)):
             wrongs = list(MISTAKES)
             if op.name in SWAPS or op.name == "mul":

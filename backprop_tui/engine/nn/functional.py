@@ -11,8 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backprop_tui.engine.nn.layers import (  # they belong here, and are offered from here
+    conv1d as conv1d,
+    conv2d as conv2d,
+    linear as linear,
+    max_pool1d as max_pool1d,
+    max_pool2d as max_pool2d,
+)
 from backprop_tui.engine.operations import functions, losses, normalising
-from backprop_tui.engine.operations.reductions import Dim
 from backprop_tui.engine.tape import UnsupportedProgram, Var, binary, tape_of, unary
 
 relu, tanh, sigmoid = unary(functions.Relu), unary(functions.Tanh), unary(functions.Sigmoid)
@@ -42,7 +48,7 @@ def log_softmax(input: Var, dim: int) -> Var:
     return _log_softmax(input, {"dim": dim})
 
 
-def logsumexp(input: Var, dim: Dim, keepdim: bool = False) -> Var:
+def logsumexp(input: Var, dim: Any, keepdim: bool = False) -> Var:
     """log(Σ exp(input)) along `dim`; in torch it stands beside softmax, under `torch.…`."""
     dim = tuple(dim) if isinstance(dim, list) else dim
     return _logsumexp(input, {"dim": dim, "keepdim": keepdim})
@@ -70,7 +76,7 @@ def cross_entropy(input: Var, target: Any, *, reduction: str = "mean") -> Var:
             "cross_entropy needs input (N, C) and N class numbers, or input (C) and one; "
             f"here they have the shapes {shape} and {classes.shape}"
         )
-    if classes.size and not (0 <= classes.min() and classes.max() < shape[-1]):
+    if classes.size and not (classes.min() >= 0 and classes.max() < shape[-1]):
         raise UnsupportedProgram(f"the classes of cross_entropy are 0 to {shape[-1] - 1}")
     found: Var = record(input, {"target": classes})
     return found

@@ -6,9 +6,8 @@ What was chosen receives the gradient; the rest receives none.
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backprop_tui.engine.operations.base import Array, Operation, Value, contribution
+from backprop_tui.engine.operations.base import Operation, Value, contribution
 from backprop_tui.engine.operations.normalising import along
 from backprop_tui.engine.operations.reductions import Dim, expand
 

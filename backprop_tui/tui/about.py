@@ -24,8 +24,11 @@ from backprop_tui.tui.painted import Piece
 EMPTY = Paragraph(())
 
 
-def after(lesson: Lesson, done: Collection[str], aside: str = "") -> Paragraph:
-    """What should come before a lesson, a tick before each that is done."""
+def after(lesson: Lesson, done: Collection[str], aside: str = "", role: str = "plain") -> Paragraph:
+    """What should come before a lesson, a tick before each that is done.
+
+    `role` is the look of the names: where a click on one does something, they should show it.
+    """
     before = prerequisites(lesson, catalogue())
     if not before:
         return Paragraph((Piece("After: ", "muted"), Piece("nothing, one can begin here")), 7)
@@ -33,7 +36,7 @@ def after(lesson: Lesson, done: Collection[str], aside: str = "") -> Paragraph:
     for place, one in enumerate(before):
         pieces.append(Piece(", " if place else "", "muted"))
         pieces.append(Piece("✓ " if one.id in done else "", "agree"))
-        pieces.append(Piece(one.title, "keyword", f"lesson:{one.id}"))
+        pieces.append(Piece(one.title, role, f"lesson:{one.id}"))
     return Paragraph((*pieces, Piece(aside, "muted")), 7)
 
 

@@ -156,7 +156,7 @@ class HomeScreen(WindowSized, Screen[None]):
         view.set_paragraphs(
             [
                 *self._facts(lesson),
-                about.after(lesson, self.program.state.done, "  (p goes there)"),
+                about.after(lesson, self.program.state.done, "  (p goes there)", "keyword"),
                 about.EMPTY,
                 Paragraph((Piece(lesson.idea),)),
                 about.EMPTY,

@@ -20,6 +20,7 @@ from backprop_tui.tui.home import HomeScreen
 from backprop_tui.tui.inspector import Inspector
 from backprop_tui.tui.leaves_view import LeavesView
 from backprop_tui.tui.lesson_screen import LessonScreen
+from backprop_tui.tui.plot_screen import PlotScreen
 from backprop_tui.tui.prompt import Prompt
 from backprop_tui.tui.source_view import SourceView
 from backprop_tui.tui.step_view import StepView
@@ -105,6 +106,7 @@ KEYS: dict[str, tuple[list[str], str, Check]] = {
     "lesson.redo": (["d", "u"], "y", lambda a, s: s.session.inputs.seed == 1),
     "lesson.zoom": ([], "z", lambda a, s: s.query_one(GraphView).zoom == 0),
     "lesson.inspect": ([], "i", lambda a, s: isinstance(a.screen, Inspector)),
+    "lesson.plot": ([], "P", lambda a, s: isinstance(a.screen, PlotScreen)),
     "lesson.help": ([], "?", lambda a, s: isinstance(a.screen, HelpScreen)),
     "lesson.leave": ([], "escape", lambda a, s: isinstance(a.screen, HomeScreen)),
     "lesson.first": ([], "home", lambda a, s: s.session.position == -1),

@@ -17,6 +17,11 @@ import numpy as np
 
 from backprop_tui.engine.operations import Array, Operation, Value
 from backprop_tui.engine.operations.arithmetic import Add, Div, Mul, Neg, Pow, Sub
+from backprop_tui.engine.operations.contractions import (
+    BatchedMatmul,
+    BatchedMatrixVector,
+    VectorBatchedMatrix,
+)
 from backprop_tui.engine.operations.functions import Abs
 from backprop_tui.engine.operations.products import Dot, MatrixMatrix, MatrixVector, VectorMatrix
 from backprop_tui.engine.operations.shapes import Index, Transpose
@@ -235,15 +240,30 @@ def product(a: Any, b: Any) -> Callable[[Any, Any], Var]:
     left, right = np.asarray(_plain(a)), np.asarray(_plain(b))
     found = _PRODUCTS.get((left.ndim, right.ndim))
     if found is None:
+        if not (left.ndim and right.ndim):
+            raise UnsupportedProgram(
+                f"@ multiplies vectors and matrices; here the operands have {left.ndim} "
+                f"and {right.ndim} dimensions"
+            )
+        found = _BATCHED if right.ndim > 1 else _BATCHED_VECTOR
+        if left.ndim == 1:
+            found = _VECTOR_BATCHED
+        _check_batches(left.shape[:-2], right.shape[:-2])
+    inner = right.shape[-2] if right.ndim > 1 else right.shape[0]
+    if left.shape[-1] != inner:
         raise UnsupportedProgram(
-            f"@ multiplies vectors and matrices; here the operands have {left.ndim} "
-            f"and {right.ndim} dimensions"
-        )
-    if left.shape[-1] != right.shape[0]:
-        raise UnsupportedProgram(
-            f"@ needs matching inner sizes; here they are {left.shape[-1]} and {right.shape[0]}"
+            f"@ needs matching inner sizes; here they are {left.shape[-1]} and {inner}"
         )
     return found
+
+
+def _check_batches(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    try:
+        np.broadcast_shapes(left, right)
+    except ValueError:
+        raise UnsupportedProgram(
+            f"@ needs batches that can be broadcast; here they are {left} and {right}"
+        ) from None
 
 
 _PRODUCTS: dict[tuple[int, int], Callable[[Any, Any], Var]] = {
@@ -252,13 +272,15 @@ _PRODUCTS: dict[tuple[int, int], Callable[[Any, Any], Var]] = {
     (1, 2): binary(VectorMatrix, 2),
     (2, 2): binary(MatrixMatrix, 2),
 }
+_BATCHED, _BATCHED_VECTOR = binary(BatchedMatmul, 2), binary(BatchedMatrixVector, 2)
+_VECTOR_BATCHED = binary(VectorBatchedMatrix, 2)
 
 
 def matrix_transposed(a: Var) -> Params:
     """The parameters for a.T; a vector stays as it is, as in torch."""
     if type(a.value) is not float and a.ndim > 2:
         raise UnsupportedProgram(
-            f".T is for a matrix; here are {a.ndim} dimensions: use transpose(a, dim0, dim1)"
+            f".T is for a matrix; here are {a.ndim} dimensions: use .mT or transpose(a, dim0, dim1)"
         )
     return _FIRST_AND_LAST
 
@@ -317,6 +339,13 @@ class Var:
     def T(self) -> Var:  # noqa: N802 (torch's name)
         """The matrix transposed."""
         return _transposed(self, matrix_transposed(self))
+
+    @property
+    def mT(self) -> Var:  # noqa: N802 (torch's name)
+        """The last two dimensions exchanged: each matrix of a batch transposed."""
+        if self.ndim < 2:
+            raise UnsupportedProgram(f".mT is for matrices; here are {self.ndim} dimensions")
+        return _transposed(self, {"dim0": self.ndim - 2, "dim1": self.ndim - 1})
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from backprop_tui.engine.operations import Operation, Value
+from backprop_tui.engine.product_vocabularies import PRODUCT_VOCABULARIES
+from backprop_tui.engine.vocabularies import VOCABULARIES
 
 DEFAULTS: dict[str, Any] = {"dim": None, "keepdim": False}
 """The parameters that an operation may leave out."""
@@ -49,6 +51,11 @@ def variables(
     elif op.name == "stack":
         found["stack"] = np.stack
         found["select"] = lambda g, slot: np.moveaxis(np.asarray(g), dim, 0)[slot]
+    elif op.name in PRODUCT_VOCABULARIES:
+        known = {**given, "out": out, "g": g, "slot": slot}
+        found.update(PRODUCT_VOCABULARIES[op.name](values, known))
+    elif op.name in VOCABULARIES:
+        found.update(VOCABULARIES[op.name](values, {**given, "out": out, "g": g}))
     return found
 
 

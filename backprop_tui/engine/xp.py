@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backprop_tui.engine import nn, tensor_functions
+from backprop_tui.engine import arranging, constructors, nn, tensor_functions
 from backprop_tui.engine.operations import functions, reductions, shapes
 from backprop_tui.engine.operations.arithmetic import Add, Div, Mul, Neg, Pow, Sub
 from backprop_tui.engine.operations.reductions import Dim
@@ -121,6 +121,25 @@ var, std, norm = tensor_functions.var, tensor_functions.std, tensor_functions.no
 amax, amin = tensor_functions.amax, tensor_functions.amin
 max, min = tensor_functions.max, tensor_functions.min
 linalg = tensor_functions.linalg
+
+
+# ── products, shapes, pieces, layers, and arrays made by the program ──────────────────────────
+
+permute, flatten, unflatten, flip = (
+    arranging.permute, arranging.flatten, arranging.unflatten, arranging.flip,
+)  # fmt: skip
+broadcast_to, tile = arranging.broadcast_to, arranging.tile
+split, chunk, unbind = arranging.split, arranging.chunk, arranging.unbind
+bmm, outer, einsum = arranging.bmm, arranging.outer, arranging.einsum
+conv1d, conv2d = nn.functional.conv1d, nn.functional.conv2d
+max_pool1d, max_pool2d = nn.functional.max_pool1d, nn.functional.max_pool2d
+tensor, zeros, ones, full, eye = (
+    constructors.tensor, constructors.zeros, constructors.ones, constructors.full, constructors.eye,
+)  # fmt: skip
+arange, linspace = constructors.arange, constructors.linspace
+zeros_like, ones_like = constructors.zeros_like, constructors.ones_like
+tril, triu = constructors.tril, constructors.triu
+float64, double, int64, long = np.float64, np.float64, np.int64, np.int64
 
 
 def _install_methods() -> None:

@@ -20,6 +20,8 @@ from backprop_tui.engine.operations import Contribution, Operation, Value
 from backprop_tui.engine.run import record
 from backprop_tui.engine.trace import Trace, backward
 
+torch.set_default_dtype(torch.float64)  # as in reference/torch_run.py
+
 Program = Callable[..., Any]
 Leaves = Mapping[str, Any]
 

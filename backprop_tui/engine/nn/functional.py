@@ -11,16 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backprop_tui.engine.nn.layers import (  # they belong here, and are offered from here
-    conv1d as conv1d,
-    conv2d as conv2d,
-    linear as linear,
-    max_pool1d as max_pool1d,
-    max_pool2d as max_pool2d,
-)
+from backprop_tui.engine.nn import layers
 from backprop_tui.engine.operations import functions, losses, normalising
 from backprop_tui.engine.tape import UnsupportedProgram, Var, binary, tape_of, unary
 
+linear, conv1d, conv2d = layers.linear, layers.conv1d, layers.conv2d
+max_pool1d, max_pool2d = layers.max_pool1d, layers.max_pool2d
 relu, tanh, sigmoid = unary(functions.Relu), unary(functions.Tanh), unary(functions.Sigmoid)
 
 

@@ -35,8 +35,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Var:
             f"linear needs an input (…, n) and a weight (m, n); here they are {shape} and {weights}"
         )
     if bias is None:
-        operands = (input, weight)
-        return tape_of(operands).record(LinearWithoutBias, operands)
+        return tape_of((input, weight)).record(LinearWithoutBias, (input, weight))
     if _shape(bias) != weights[:1]:
         raise UnsupportedProgram(f"linear needs a bias ({weights[0]}); here it is {_shape(bias)}")
     operands = (input, weight, bias)
@@ -110,7 +109,7 @@ def conv2d(
 
 
 def _pooling(
-    space: int, input: Var, kernel_size: Any, stride: Any, padding: Any
+    space: int, input: Any, kernel_size: Any, stride: Any, padding: Any
 ) -> dict[str, Sizes]:
     """The parameters of pooling, checked. Without a stride the windows lie side by side."""
     name = f"max_pool{space}d"

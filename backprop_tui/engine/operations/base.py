@@ -87,8 +87,9 @@ class Operation:
     forward: ClassVar[Callable[..., Any]]
 
     branches: ClassVar[Callable[..., Any] | None] = None
-    """For operations with kinks: which branch each cell takes (an array of -1, 0, 1), so that
-    central differences can tell when they straddle a kink."""
+    """For operations with kinks: which branch each cell takes (an array of -1, 0, 1, or of the
+    numbers of the cells that are taken), so that central differences can tell when they straddle
+    a kink. It is given the operands and the parameters."""
 
     figures: ClassVar[Callable[..., Any] | None] = None
     """The numbers of its formulas that are neither operands nor parameters, by name: a function of

@@ -1,0 +1,363 @@
+"""Windows that slide over a signal or an image: convolutions and pooling.
+
+An input is (N, C, L) or (C, L) in one dimension, (N, C, H, W) or (C, H, W) in two: examples,
+channels, positions. What torch calls a convolution is a cross-correlation: the kernel is not
+flipped. The parameters are tuples, one number for each spatial dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+
+from backprop_tui.engine.operations.base import Array, Operation, Value, contribution
+
+Sizes = tuple[int, ...]
+"""A number for each spatial dimension."""
+
+Slices = tuple[slice, ...]
+
+
+def padded(a: Array, padding: Sizes, fill: float = 0.0) -> Array:
+    """a with `padding` more cells on both sides of each spatial dimension."""
+    if not any(padding):
+        return a
+    widths = [(0, 0)] * (a.ndim - len(padding)) + [(p, p) for p in padding]
+    return np.pad(a, widths, constant_values=fill)
+
+
+def strided(start: Sizes, counts: Sizes, stride: Sizes) -> Slices:
+    """From `start` on so many cells, `stride` apart, in each spatial dimension."""
+    return tuple(
+        slice(first, first + step * (count - 1) + 1, step)
+        for first, count, step in zip(start, counts, stride, strict=True)
+    )
+
+
+def taps(kernel: Sizes, dilation: Sizes) -> Iterator[tuple[Sizes, Sizes]]:
+    """Each cell of a kernel, and how far from the window's corner it looks."""
+    for cell in np.ndindex(kernel):
+        yield cell, tuple(k * d for k, d in zip(cell, dilation, strict=True))
+
+
+def positions(
+    length: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> Sizes:
+    """How many windows fit into each spatial dimension."""
+    return tuple(
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip(length, kernel, stride, padding, dilation, strict=True)
+    )
+
+
+def convolved(input: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+    """Each window times the kernel, added up: one kernel for each channel of the result."""
+    kernel, space = weight.shape[2:], len(stride)
+    counts = positions(input.shape[-space:], kernel, stride, padding, dilation)
+    wide = padded(input, padding)
+    lead = input.shape[: -space - 1]
+    flat = np.zeros((*lead, weight.shape[0], int(np.prod(counts))))
+    for cell, offset in taps(kernel, dilation):
+        seen = wide[(..., *strided(offset, counts, stride))]
+        flat += np.matmul(weight[(..., *cell)], seen.reshape(*lead, weight.shape[1], -1))
+    return flat.reshape(*lead, weight.shape[0], *counts)
+
+
+def to_kernel_input(
+    g: Array, input: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> Array:
+    """What a convolution sends to its input: each window's gradient spread by the kernel."""
+    kernel, space = weight.shape[2:], len(stride)
+    counts, lead = g.shape[-space:], input.shape[: -space - 1]
+    back = np.zeros_like(padded(input, padding))
+    flat = g.reshape(*lead, weight.shape[0], -1)
+    for cell, offset in taps(kernel, dilation):
+        spread = np.matmul(weight[(..., *cell)].T, flat)
+        back[(..., *strided(offset, counts, stride))] += spread.reshape(
+            *lead, weight.shape[1], *counts
+        )
+    inner = tuple(slice(p, p + n) for p, n in zip(padding, input.shape[-space:], strict=True))
+    return back[(..., *inner)]
+
+
+def to_kernel(
+    g: Array, input: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> Array:
+    """What a convolution sends to its kernel: the input correlated with the gradient."""
+    kernel, space = weight.shape[2:], len(stride)
+    counts, wide = g.shape[-space:], padded(input, padding)
+    lead = input.shape[: -space - 1]
+    flat = g.reshape(*lead, weight.shape[0], -1)
+    found = np.zeros_like(weight)
+    for cell, offset in taps(kernel, dilation):
+        seen = wide[(..., *strided(offset, counts, stride))].reshape(*lead, weight.shape[1], -1)
+        products = np.matmul(flat, np.swapaxes(seen, -1, -2))
+        found[(..., *cell)] = products.sum(axis=0) if lead else products
+    return found
+
+
+def column(bias: Array, space: int) -> Array:
+    """A bias in the shape in which it is added: one number for each channel."""
+    return bias.reshape(-1, *[1] * space)
+
+
+def to_channels(g: Array, space: int) -> Array:
+    """The gradient of each channel, added up over examples and positions."""
+    axes = [axis for axis in range(g.ndim) if axis != g.ndim - space - 1]
+    return cast(Array, np.sum(g, axis=tuple(axes)))
+
+
+_WHY = (
+    "The kernel slides over the input; at each position the cells under it are multiplied "
+    "with it and added up."
+)
+_WHY_INPUT = (
+    "An input cell was seen by every window that covers it, each time through another weight, "
+    "so it collects the windows' upstream gradients, weighted by the kernel."
+)
+_WHY_WEIGHT = (
+    "A weight is used at every position, so its gradient adds up over all of them: "
+    "the input cell that it met there times the upstream gradient of that position."
+)
+_WHY_BIAS = (
+    "The bias is added at every position of its channel, so it collects the upstream gradients "
+    "of all of them."
+)
+
+
+class Conv1d(Operation):
+    """Kernels (O, C, K) slid along a signal (N, C, L), with a bias (O)."""
+
+    name = "conv1d"
+    symbol = "conv"
+    operands = ("input", "weight", "bias")
+    text = "conv1d(input, weight) + bias"
+    why = _WHY
+    elementwise = False
+
+    @staticmethod
+    def forward(
+        input: Array, weight: Array, bias: Array, *, stride: Sizes, padding: Sizes, dilation: Sizes
+    ) -> Value:
+        return convolved(input, weight, stride, padding, dilation) + column(bias, 1)
+
+    @contribution("conv_transpose1d(g, weight)", why=_WHY_INPUT)
+    def to_input(
+        g: Array, out: Array, input: Array, weight: Array, bias: Array,
+        *, stride: Sizes, padding: Sizes, dilation: Sizes,
+    ) -> Value:  # fmt: skip
+        return to_kernel_input(g, input, weight, stride, padding, dilation)
+
+    @contribution("correlate(input, g)", why=_WHY_WEIGHT)
+    def to_weight(
+        g: Array, out: Array, input: Array, weight: Array, bias: Array,
+        *, stride: Sizes, padding: Sizes, dilation: Sizes,
+    ) -> Value:  # fmt: skip
+        return to_kernel(g, input, weight, stride, padding, dilation)
+
+    @contribution("positions(g)", why=_WHY_BIAS)
+    def to_bias(
+        g: Array, out: Array, input: Array, weight: Array, bias: Array,
+        *, stride: Sizes, padding: Sizes, dilation: Sizes,
+    ) -> Value:  # fmt: skip
+        return to_channels(g, 1)
+
+
+class Conv1dWithoutBias(Operation):
+    """Kernels (O, C, K) slid along a signal (N, C, L)."""
+
+    name = "conv1d"
+    symbol = "conv"
+    operands = ("input", "weight")
+    text = "conv1d(input, weight)"
+    why = _WHY
+    elementwise = False
+
+    @staticmethod
+    def forward(
+        input: Array, weight: Array, *, stride: Sizes, padding: Sizes, dilation: Sizes
+    ) -> Value:
+        return convolved(input, weight, stride, padding, dilation)
+
+    @contribution("conv_transpose1d(g, weight)", why=_WHY_INPUT)
+    def to_input(
+        g: Array, out: Array, input: Array, weight: Array,
+        *, stride: Sizes, padding: Sizes, dilation: Sizes,
+    ) -> Value:  # fmt: skip
+        return to_kernel_input(g, input, weight, stride, padding, dilation)
+
+    @contribution("correlate(input, g)", why=_WHY_WEIGHT)
+    def to_weight(
+        g: Array, out: Array, input: Array, weight: Array,
+        *, stride: Sizes, padding: Sizes, dilation: Sizes,
+    ) -> Value:  # fmt: skip
+        return to_kernel(g, input, weight, stride, padding, dilation)
+
+
+class Conv2d(Operation):
+    """Kernels (O, C, K, K) slid over an image (N, C, H, W), with a bias (O)."""
+
+    name = "conv2d"
+    symbol = "conv"
+    operands = ("input", "weight", "bias")
+    text = "conv2d(input, weight) + bias"
+    why = _WHY
+    elementwise = False
+
+    @staticmethod
+    def forward(
+        input: Array, weight: Array, bias: Array, *, stride: Sizes, padding: Sizes, dilation: Sizes
+    ) -> Value:
+        return convolved(input, weight, stride, padding, dilation) + column(bias, 2)
+
+    @contribution("conv_transpose2d(g, weight)", why=_WHY_INPUT)
+    def to_input(
+        g: Array, out: Array, input: Array, weight: Array, bias: Array,
+        *, stride: Sizes, padding: Sizes, dilation: Sizes,
+    ) -> Value:  # fmt: skip
+        return to_kernel_input(g, input, weight, stride, padding, dilation)
+
+    @contribution("correlate(input, g)", why=_WHY_WEIGHT)
+    def to_weight(
+        g: Array, out: Array, input: Array, weight: Array, bias: Array,
+        *, stride: Sizes, padding: Sizes, dilation: Sizes,
+    ) -> Value:  # fmt: skip
+        return to_kernel(g, input, weight, stride, padding, dilation)
+
+    @contribution("positions(g)", why=_WHY_BIAS)
+    def to_bias(
+        g: Array, out: Array, input: Array, weight: Array, bias: Array,
+        *, stride: Sizes, padding: Sizes, dilation: Sizes,
+    ) -> Value:  # fmt: skip
+        return to_channels(g, 2)
+
+
+class Conv2dWithoutBias(Operation):
+    """Kernels (O, C, K, K) slid over an image (N, C, H, W)."""
+
+    name = "conv2d"
+    symbol = "conv"
+    operands = ("input", "weight")
+    text = "conv2d(input, weight)"
+    why = _WHY
+    elementwise = False
+
+    @staticmethod
+    def forward(
+        input: Array, weight: Array, *, stride: Sizes, padding: Sizes, dilation: Sizes
+    ) -> Value:
+        return convolved(input, weight, stride, padding, dilation)
+
+    @contribution("conv_transpose2d(g, weight)", why=_WHY_INPUT)
+    def to_input(
+        g: Array, out: Array, input: Array, weight: Array,
+        *, stride: Sizes, padding: Sizes, dilation: Sizes,
+    ) -> Value:  # fmt: skip
+        return to_kernel_input(g, input, weight, stride, padding, dilation)
+
+    @contribution("correlate(input, g)", why=_WHY_WEIGHT)
+    def to_weight(
+        g: Array, out: Array, input: Array, weight: Array,
+        *, stride: Sizes, padding: Sizes, dilation: Sizes,
+    ) -> Value:  # fmt: skip
+        return to_kernel(g, input, weight, stride, padding, dilation)
+
+
+# ── pooling ───────────────────────────────────────────────────────────────────────────────────
+
+
+def winners(a: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+    """For each window the number of the cell that it takes, counted through all cells of a.
+
+    It is the first of the largest; of several nan the last, as in torch.
+    """
+    space = len(kernel)
+    ones = (1,) * space
+    counts = positions(a.shape[-space:], kernel, stride, padding, ones)
+    numbers = padded(np.arange(a.size, dtype=np.float64).reshape(a.shape), padding)
+    wide = padded(a, padding, -np.inf)
+    inside = padded(np.ones(a.shape), padding)
+    best: Array | None = None
+    taken: Array | None = None
+    for _, offset in taps(kernel, ones):
+        where = (..., *strided(offset, counts, stride))
+        here, number, real = wide[where], numbers[where], inside[where] > 0.0
+        if best is None or taken is None:
+            best, taken = here.copy(), np.where(real, number, -1.0)
+            continue
+        # A cell of the padding never wins, not even over −∞.
+        better = real & ((here > best) | np.isnan(here) | (taken < 0.0))
+        best, taken = np.where(better, here, best), np.where(better, number, taken)
+    assert taken is not None
+    return taken
+
+
+def largest(a: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+    """The largest cell of each window."""
+    return a.reshape(-1)[winners(a, kernel, stride, padding).astype(np.intp)]
+
+
+def to_winners(g: Array, a: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+    """Each window's gradient at the cell that it took; windows may have taken the same."""
+    back = np.zeros(a.size)
+    np.add.at(back, winners(a, kernel, stride, padding).astype(np.intp), g)
+    return back.reshape(a.shape)
+
+
+_WHY_MAX = "Of each window only the largest cell goes on; the others are dropped."
+_WHY_WINNER = (
+    "Only the largest cell of a window has moved the result, so it receives the whole upstream "
+    "gradient and the others none. At a tie, where there is no slope, torch takes the first."
+)
+
+
+class MaxPool1d(Operation):
+    """The largest cell of each window of a signal."""
+
+    name = "max_pool1d"
+    symbol = "max pool"
+    operands = ("a",)
+    text = "max_pool1d(a)"
+    why = _WHY_MAX
+    elementwise = False
+
+    @staticmethod
+    def forward(a: Array, *, kernel: Sizes, stride: Sizes, padding: Sizes) -> Value:
+        return largest(a, kernel, stride, padding)
+
+    @contribution("winners(g)", why=_WHY_WINNER)
+    def to_a(
+        g: Array, out: Array, a: Array, *, kernel: Sizes, stride: Sizes, padding: Sizes
+    ) -> Value:
+        return to_winners(g, a, kernel, stride, padding)
+
+    @staticmethod
+    def branches(a: Array, *, kernel: Sizes, stride: Sizes, padding: Sizes) -> Value:
+        return winners(a, kernel, stride, padding)
+
+
+class MaxPool2d(Operation):
+    """The largest cell of each window of an image."""
+
+    name = "max_pool2d"
+    symbol = "max pool"
+    operands = ("a",)
+    text = "max_pool2d(a)"
+    why = _WHY_MAX
+    elementwise = False
+
+    @staticmethod
+    def forward(a: Array, *, kernel: Sizes, stride: Sizes, padding: Sizes) -> Value:
+        return largest(a, kernel, stride, padding)
+
+    @contribution("winners(g)", why=_WHY_WINNER)
+    def to_a(
+        g: Array, out: Array, a: Array, *, kernel: Sizes, stride: Sizes, padding: Sizes
+    ) -> Value:
+        return to_winners(g, a, kernel, stride, padding)
+
+    @staticmethod
+    def branches(a: Array, *, kernel: Sizes, stride: Sizes, padding: Sizes) -> Value:
+        return winners(a, kernel, stride, padding)

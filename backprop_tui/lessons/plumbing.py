@@ -143,14 +143,14 @@ SCRIPT = Script(
         ),
         Statement(
             "M = w * d",
-            "By value M is w · w · x. The graph knows only the first w: the other one is hidden "
+            "By value M is w·w·x. The graph knows only the first w: the other one is hidden "
             "in d, which counts as a constant.",
             {"M": replace(z3, value=W * Z, made=15)},
             (Sum("M", "w * d"),),
         ),
         Statement(
             "M.backward()",
-            "The gradient of w is d. Had we multiplied by z itself, it would be 2 · w · x = 12: "
+            "The gradient of w is d. Had we multiplied by z itself, it would be 2·w·x = 12: "
             "detach has shut one of the two ways to w. Nothing has come to z either.",
             {"w": replace(w1, grad=DW_DETACHED)},
             (Sum("w.grad", "d"),),
@@ -198,8 +198,8 @@ LESSON = Lesson(
     order=1110,
     idea=(
         "The chain rule says what a gradient is; torch also has to decide where to keep it. A "
-        "leaf is a tensor that you made; what is computed from one that requires a gradient is "
-        "not. Only leaves keep their gradients, unless you ask; backward adds to what is there "
+        "leaf is a tensor without a recorded history, such as one that you made yourself. Only "
+        "leaves keep their gradients, unless you ask for more; backward adds to what is there "
         "already; detach and no_grad cut a value off from its history. Press s for the main part "
         "of this lesson: a small torch program, statement by statement, with the state of each "
         "tensor. What you see here is the graph that it begins with."
@@ -231,7 +231,7 @@ LESSON = Lesson(
     mistake=(
         "To forget to clear the gradients between two backward passes: nothing fails, but each "
         "step uses the sum of all gradients so far, so that the updates grow and the loss jumps "
-        "about. The other one is w = w − lr · w.grad instead of an update in place under no_grad: "
+        "about. The other one is w = w − lr·w.grad instead of an update in place under no_grad: "
         "w becomes a non-leaf, and after the next backward pass its grad is None."
     ),
     questions=(
@@ -252,8 +252,8 @@ LESSON = Lesson(
         ),
         Question(
             asks="With d = (w * x).detach(), what is the gradient of w * d with respect to w?",
-            answer="It is d, that is w · x. The w inside d is cut off, so that the graph sees a "
-            "constant; without detach the gradient would be 2 · w · x.",
+            answer="It is d, that is w·x. The w inside d is cut off, so that the graph sees a "
+            "constant; without detach the gradient would be 2·w·x.",
         ),
         Question(
             asks="Why is an update written as w -= lr * w.grad under no_grad, and not as "

@@ -12,6 +12,7 @@ from backprop_tui.engine.trace import Step
 from backprop_tui.explain import Notation, explain
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.report.findings import Findings, GradientRow
+from backprop_tui.report.script import script_json
 from backprop_tui.session import Session
 from backprop_tui.values import to_json
 
@@ -40,8 +41,13 @@ def show_json(found: Findings) -> dict[str, Any]:
         "nodes": [_node_json(node, found, notation) for node in graph],
         "steps": [_step_json(session, position) for position in range(len(session.trace.steps))],
         "gradients": {graph.names[row.node].id: _gradient_json(row) for row in found.leaf_rows},
+        **_script_json(session.lesson, found),
         "agree": found.agree,
     }
+
+
+def _script_json(lesson: Lesson, found: Findings) -> dict[str, Any]:
+    return {} if lesson.script is None else {"script": script_json(lesson.script, found.script_run)}
 
 
 def _node_json(node: Node, found: Findings, notation: Notation) -> dict[str, Any]:

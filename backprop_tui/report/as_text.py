@@ -15,6 +15,7 @@ from backprop_tui.explain import Explanation, Notation, explain, first_not_finit
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.report.findings import Findings, GradientRow
 from backprop_tui.report.layout import Block, Look, table, value_block, width_of
+from backprop_tui.report.script import script_text
 from backprop_tui.values import format_shape
 
 
@@ -39,6 +40,9 @@ def show_text(found: Findings, look: Look, *, steps: bool = False) -> Iterator[s
     yield from _gradients(found, look)
     if steps:
         yield from _steps(found, look)
+    script = found.session.lesson.script
+    if script is not None:
+        yield from script_text(script, found.script_run, look)
     yield ""
     yield from look.wrapped(found.conclusion())
 

@@ -9,9 +9,11 @@ from typing import Any
 from backprop_tui.engine.compare import Verdict, compare
 from backprop_tui.engine.numeric import differences
 from backprop_tui.lessons.base import Lesson
+from backprop_tui.lessons.script import ScriptComparison
 from backprop_tui.report.as_json import JSON_VERSION
 from backprop_tui.report.findings import TorchRefused, blame, count, run_under_torch
 from backprop_tui.report.layout import Look
+from backprop_tui.report.script import check_script, checked_json
 from backprop_tui.session import Session
 from backprop_tui.values import format_number, to_json
 
@@ -40,11 +42,14 @@ class CheckedLesson:
 
     lesson: str
     runs: tuple[CheckedRun, ...]
+    script: ScriptComparison | None = None
+    """Its script's predictions beside torch, if it has a script."""
 
     @property
     def agree(self) -> bool:
-        """Whether all runs agree."""
-        return all(run.agree for run in self.runs)
+        """Whether all runs agree, and what torch says to the script."""
+        script_agrees = self.script is None or self.script.agree
+        return script_agrees and all(run.agree for run in self.runs)
 
     def total(self, what: str) -> int:
         """The sum of a count over the runs."""
@@ -60,7 +65,8 @@ def check_lesson(lesson: Lesson) -> CheckedLesson:
 
     Raises NoTorch if torch cannot be had at all.
     """
-    return CheckedLesson(lesson.id, tuple(_checked(lesson, *case) for case in _cases(lesson)))
+    runs = tuple(_checked(lesson, *case) for case in _cases(lesson))
+    return CheckedLesson(lesson.id, runs, check_script(lesson))
 
 
 def _cases(lesson: Lesson) -> list[tuple[dict[str, int], int | None]]:
@@ -109,6 +115,8 @@ def check_lines(checked: CheckedLesson, look: Look, width: int) -> Iterator[str]
     for run in checked.runs:
         if run.where is not None:
             yield from look.wrapped(f"{_case_text(run)}: {run.where}", "    ")
+    for wrong in () if checked.script is None else checked.script.mismatches:
+        yield from look.wrapped(f"its script: {wrong}", "    ")
 
 
 def _case_text(run: CheckedRun) -> str:
@@ -132,6 +140,14 @@ def check_summary(checked: Sequence[CheckedLesson], look: Look) -> Iterator[str]
         f"finite differences on {count(counts['leaves'], 'leaf')}, in {count(runs, 'run')} "
         "(each lesson with its own numbers, with others, and at its smallest and larger sizes)."
     )
+    scripts = [c.script for c in checked if c.script is not None]
+    if scripts:
+        statements = count(sum(s.statements for s in scripts), "statement")
+        cells = count(sum(s.cells for s in scripts), "cell")
+        yield from look.wrapped(
+            f"✓ {count(len(scripts), 'script')}: torch's state is as predicted after "
+            f"{statements}, in {cells}."
+        )
 
 
 def check_json(checked: Sequence[CheckedLesson]) -> dict[str, Any]:
@@ -149,6 +165,7 @@ def check_json(checked: Sequence[CheckedLesson]) -> dict[str, Any]:
                 "max_abs_diff": to_json(lesson.worst("max_abs_diff")),
                 "max_rel_diff": to_json(lesson.worst("max_rel_diff")),
                 "runs": [_run_json(run) for run in lesson.runs],
+                **({} if lesson.script is None else {"script": checked_json(lesson.script)}),
             }
             for lesson in checked
         ],

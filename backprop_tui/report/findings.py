@@ -20,6 +20,8 @@ from backprop_tui.engine.numeric import differences
 from backprop_tui.engine.operations import Value
 from backprop_tui.engine.torch_record import TorchRun
 from backprop_tui.engine.verdict import RELATIVE_TOLERANCE
+from backprop_tui.lessons.script import ScriptComparison, ScriptRun, compare_script
+from backprop_tui.report.script import script_under_torch
 from backprop_tui.session import Session
 from backprop_tui.values import format_number, format_shape
 
@@ -63,6 +65,9 @@ class Findings:
     comparison: Comparison
     torch_problem: str | None = None
     """Why there is nothing from torch, although it was asked for."""
+
+    script_run: ScriptRun | None = None
+    """What torch says to the lesson's script, if it has one and torch is there."""
 
     @property
     def has_torch(self) -> bool:
@@ -124,7 +129,17 @@ class Findings:
     def agree(self) -> bool:
         """Whether something was compared and nothing differs."""
         compared = self.has_torch or self.numeric_leaves > 0
-        return compared and self.comparison.summary().all_agree
+        script = self.script_comparison
+        agree = self.comparison.summary().all_agree and (script is None or script.agree)
+        return compared and agree
+
+    @property
+    def script_comparison(self) -> ScriptComparison | None:
+        """The lesson's script by hand and by torch; None if one of them is missing."""
+        script = self.session.lesson.script
+        if script is None or self.script_run is None:
+            return None
+        return compare_script(script, self.script_run)
 
     def conclusion(self) -> str:
         """The comparison in one sentence."""
@@ -137,6 +152,11 @@ class Findings:
             return "There is nothing to compare with."
         if summary.differing:
             return f"Not the same: {blame(self.comparison)} (compared: {beside})."
+        script = self.script_comparison
+        if script is not None:
+            if not script.agree:
+                return f"The script is not as predicted: {script.mismatches[0]}."
+            beside = f"{count(script.statements, 'statement')} of the script, {beside}"
         if summary.absent:
             absent = count(summary.absent, "node")
             return f"Torch has no call for {absent}; nothing else differs: {beside}."
@@ -180,7 +200,9 @@ def examine(session: Session, *, use_torch: bool = True) -> Findings:
         should_stop=lambda: time.monotonic() > end,
     )
     comparison = compare(session.trace, torch_run, numeric, torch_expected=False)
-    return Findings(session, comparison, problem)
+    script = session.lesson.script
+    script_run = None if script is None or torch_run is None else script_under_torch(script)
+    return Findings(session, comparison, problem, script_run)
 
 
 def run_under_torch(session: Session) -> TorchRun:

@@ -264,6 +264,8 @@ class BackpropApp(App[None]):
             case protocol.ScriptReply(run=run):
                 if screen is not None:
                     screen.script_arrived(run)
+            case protocol.Failed(what="script", reason=reason):
+                self.notify(f"The script failed: {reason}", severity="warning", markup=False)
             case protocol.TorchLoaded():
                 self._torch_word = "…"
             case protocol.TorchMissing(reason=reason):

@@ -28,6 +28,9 @@ OTHER_SIZES = {
     "rnn": [{"T": 1, "hidden": 1}, {"T": 3, "hidden": 2}, {"T": 4, "hidden": 5}],
 }
 CASES = [(i, {}) for i in LESSONS] + [(i, s) for i, several in OTHER_SIZES.items() for s in several]
+CLOSED = [(i, s) for i, s in CASES if i in LESSONS[:5] or i in OTHER_SIZES or i == "matrix-linear"]
+"""Without open nodes and without numbers that torch makes in the program, so that torch's calls are
+our nodes, one by one. The other lessons: tests/reference/test_torch_run.py."""
 
 
 def session_of(lesson_id: str, **sizes: int) -> Session:
@@ -456,6 +459,7 @@ def test_by_node_a_turn_is_one_node_and_turns_make_up_the_whole(
     lesson_id: str, sizes: dict[str, int]
 ) -> None:
     session = session_of(lesson_id, **sizes)
+    session.folded = frozenset()  # a folded group is several nodes: see below
     session.go_to(-1)
     assert list(session.turn()) == []
     seen: list[int] = []
@@ -643,7 +647,7 @@ def torch_gradients(session: Session) -> list[tuple[Any, Any]]:
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2])
-@pytest.mark.parametrize(("lesson_id", "sizes"), CASES)
+@pytest.mark.parametrize(("lesson_id", "sizes"), CLOSED)
 def test_at_the_end_every_gradient_is_torchs(
     lesson_id: str, sizes: dict[str, int], seed: int | None
 ) -> None:
@@ -768,3 +772,165 @@ def test_what_the_output_does_not_depend_on_never_receives() -> None:
         assert (state.state, state.gradient) == (GradientState.NEVER, None), name
     x = session.node_state(graph.index_of["x"])
     assert (x.gradient, x.expected) == (1.0, 1)
+
+
+# ── folding ───────────────────────────────────────────────────────────────────────────────────
+
+
+def dense(xp: Any, x: Any, w: Any) -> Any:
+    z = x * w
+    out = xp.tanh(z)
+    return out
+
+
+def two_layers(xp: Any, x: Any, w: Any, v: Any) -> Any:
+    h = dense(xp, x, w)
+    q = h * 2.0
+    y = dense(xp, q, v)
+    L = y * y
+    return L
+
+
+LAYERS = Lesson(
+    id="layers",
+    title="Two layers",
+    chapter="Test",
+    order=1,
+    idea="…",
+    program=two_layers,
+    leaves=(Leaf("x", 0.4, "x"), Leaf("w", 1.3, "w"), Leaf("v", -0.7, "v")),
+    forward=(),
+    derivation=(),
+    folded=("dense",),
+)
+
+
+def stops_of(session: Session) -> list[str]:
+    """What a walk by node comes to, from before the first step."""
+    session.go_to(-1)
+    found = []
+    while session.next():
+        found.append(session.trace.steps.key(session.position))
+    return found
+
+
+def test_a_folded_group_is_stepped_over_at_once() -> None:
+    session = Session(LAYERS)
+    assert session.folded == {"h", "y"}
+    folded = stops_of(session)
+    # One stop each: h, q, y, L, the seed, L sends, y, q, h. (Leaves have one use and no turn.)
+    assert len(folded) == 9
+    assert folded[0] == "compute:h" and folded[2] == "compute:y"
+    assert session.at_end
+    session.folded = frozenset()
+    assert len(stops_of(session)) == 13
+    assert set(folded) <= set(stops_of(session))
+
+
+def test_folded_stops_cover_every_step_both_ways() -> None:
+    session = Session(LAYERS)
+    session.go_to(-1)
+    seen: list[int] = []
+    way = [-1]
+    while session.next():
+        seen.extend(session.turn())
+        way.append(session.position)
+    assert seen == list(range(len(session.trace.steps)))
+    back = [session.position]
+    while session.previous():
+        back.append(session.position)
+    assert back == way[::-1]
+
+
+def test_by_edge_a_folded_group_is_walked_through() -> None:
+    session = Session(LAYERS)
+    session.granularity = "edge"
+    assert len(stops_of(session)) == len(session.trace.steps)
+
+
+def test_unfolding_and_folding_again() -> None:
+    session = Session(LAYERS)
+    node = session.trace.graph.index_of["dense/z"]
+    assert session.folded_group(node) is not None
+    group = session.toggle_fold(node)
+    assert group is not None and group.id == "h"
+    assert session.folded == {"y"}
+    session.toggle_fold(node)
+    assert session.folded == {"h", "y"}
+    assert session.toggle_fold(session.trace.graph.index_of["q"]) is None
+    assert session.fold_all() is False and session.folded == frozenset()
+    assert session.fold_all() is True and session.folded == {"h", "y"}
+
+
+def test_leaves_that_collect_inside_of_a_folded_run_belong_to_it() -> None:
+    session = session_of("mlp")
+    group = session.trace.graph.groups[-1]
+    session.folded = frozenset({group.id})
+    inside = {
+        n.index for n in session.trace.graph if group in session.trace.graph.groups_around(n.index)
+    }
+    session.go_to(-1)
+    runs = 0
+    while session.next():
+        nodes = {session.trace.steps.what(p)[1] for p in session.turn()}
+        runs += bool(nodes & inside)
+    assert runs == 2  # once forward, once backward
+
+
+# ── opening ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_opening_a_node_and_closing_it_again() -> None:
+    session = session_of("tanh-recursion")
+    graph = session.trace.graph
+    closed = len(graph)
+    h2, z2 = graph.index_of["h[t=2]"], graph.index_of["z[t=2]"]
+    assert session.openable(h2) == "h"
+    assert session.openable(z2) is None  # a product, written as an operator
+    gradient = session.trace.gradients[graph.leaves["w_h"]]
+    session.go_to(session.trace.steps.position[StepKind.SEND, h2, 0])
+    key = session.trace.steps.key(session.position)
+    assert session.toggle_open("h") is True
+    assert len(session.trace.graph) > closed
+    assert session.trace.gradients[session.trace.graph.leaves["w_h"]] == pytest.approx(gradient)
+    inside = session.trace.graph.index_of["tanh/power[t=2]"]
+    assert session.openable(inside) == "h"  # closes it
+    assert session.in_backward
+    assert session.toggle_open("h") is False
+    assert len(session.trace.graph) == closed
+    assert session.undo() == "h closed"
+    assert session.undo() == "h opened"
+    assert session.inputs.opened == frozenset()
+    assert key in session.trace.steps.by_key
+
+
+def test_what_is_open_stays_open_through_edits_sizes_and_draws() -> None:
+    session = session_of("tanh-recursion")
+    session.toggle_open("h")
+    for change in (
+        lambda: session.set_leaf("w_h", 0.3),
+        lambda: session.set_size("T", 4),
+        lambda: session.randomise(3),
+        session.reset,
+    ):
+        change()
+        assert session.inputs.opened == {"h"}
+    session.reset_everything()
+    assert session.inputs.opened == frozenset()
+
+
+def test_what_has_no_steps_is_refused_and_nothing_changes() -> None:
+    session = session_of("linear")
+    before = session.inputs
+    with pytest.raises(EditRefused, match="no primitive steps"):
+        session.toggle_open("z")
+    assert session.inputs is before
+
+
+def test_the_other_form_of_an_open_node_is_the_closed_one() -> None:
+    session = session_of("tanh-recursion")
+    closed = len(session.trace.graph)
+    opened = len(session.other_form("h").graph)
+    session.toggle_open("h")
+    assert len(session.trace.graph) == opened
+    assert len(session.other_form("h").graph) == closed

@@ -38,6 +38,10 @@ class Inspector(WindowSized, ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,i,q", "close", "Close", id="inspector.close"),
+        Binding(
+            "m", "heat", "Heat map", id="inspector.heat", tooltip="Numbers as shades, and back"
+        ),
+        Binding("P", "plot", "Plot", id="inspector.plot", tooltip="Look at plots of this node"),
     ]
 
     def __init__(self, session: Session, node: int, beside: Beside) -> None:
@@ -50,7 +54,9 @@ class Inspector(WindowSized, ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Container() as frame:
             frame.border_title = self._title()
-            frame.border_subtitle = "tab switches · arrows choose a cell · esc closes"
+            frame.border_subtitle = (
+                "tab switches · arrows choose · m heat map · P plot · esc closes"
+            )
             with Vertical(id="matrices"):
                 yield MatrixView(id="value")
                 yield MatrixView(id="gradient")
@@ -158,6 +164,18 @@ class Inspector(WindowSized, ModalScreen[None]):
 
     def _show(self, lines: list[Paragraph]) -> None:
         self.query_one("#terms", LinesView).set_paragraphs(lines)
+
+    def action_heat(self) -> None:
+        """Show both matrices as heat maps, or as numbers again."""
+        for view in self.query(MatrixView):
+            view.heat = not view.heat
+
+    def action_plot(self) -> None:
+        """Show a plot of the node, on top."""
+        from backprop_tui.tui.plot_screen import PlotScreen
+
+        if self.is_current:
+            self.app.push_screen(PlotScreen(self._session, self._node))
 
     def action_close(self) -> None:
         if self.is_current:  # and not closing already

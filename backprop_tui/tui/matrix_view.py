@@ -1,9 +1,13 @@
-"""A matrix of any size to look at, with a cell to choose; and `Grid`, its text, for other views."""
+"""A matrix of any size to look at, as numbers or as a heat map, with a cell to choose.
+
+And `Grid`, its text, for other views.
+"""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, ClassVar
 
@@ -26,6 +30,12 @@ ALIGNED_CELLS = 10_000
 
 WIDEST = 11
 """The widest text that `format_number` gives."""
+
+SHADES, SHADES_ASCII = "░▒▓█", ".:*#"
+"""For a cell of a heat map: up to a quarter of the largest, up to a half, …"""
+
+HEAT_CELL = 3
+"""How many columns a cell of a heat map takes."""
 
 
 class Grid:
@@ -86,6 +96,20 @@ class Grid:
         """A cell's number."""
         return float(self._cells[row, column])
 
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest of the finite cells; nan if there are none."""
+        finite = self._cells[np.isfinite(self._cells)]
+        if not finite.size:
+            return math.nan, math.nan
+        return float(finite.min()), float(finite.max())
+
+    @property
+    def scale(self) -> float:
+        """The largest distance from 0: the darkest shade."""
+        low, high = self.ends
+        return max(abs(low), abs(high))
+
     def index(self, row: int, column: int) -> tuple[int, ...]:
         """The index of a cell in the value; () for a scalar."""
         if not self.shape:
@@ -125,6 +149,27 @@ class Grid:
         return f"[{', '.join(str(int(i)) for i in outer)}, :, :]"
 
 
+def heat_text(number: float, scale: float, *, ascii: bool = False) -> str:
+    """A cell of a heat map: ever denser shades away from 0, with a − in it below 0.
+
+    `▒▒▒` is up to half of the scale, `▒−▒` the same below 0; ` 0 ` is exactly 0.
+    """
+    if math.isnan(number):
+        return " ? "
+    if math.isinf(number):
+        if ascii:
+            return "inf" if number > 0 else "-in"
+        return " ∞ " if number > 0 else "−∞ "
+    if number == 0:
+        return " 0 "
+    shades = SHADES_ASCII if ascii else SHADES
+    # A tiny number beside a huge one still has the first shade: it is not 0.
+    share = abs(number) / scale if scale else 0.0
+    shade = shades[min(3, max(0, math.ceil(share * 4) - 1))]
+    middle = shade if number > 0 else ("-" if ascii else "−")
+    return shade + middle + shade
+
+
 def seen_size(view: ScrollView, content: Size) -> Size:
     """How much of a view is not covered by scrollbars, when it shows content of this size.
 
@@ -155,6 +200,9 @@ class MatrixView(ScrollView, can_focus=True):
     **Arrow keys** or a **click** choose a cell; **Home** and **End** go to the row's ends,
     **Ctrl+Home** and **Ctrl+End** to the first and the last cell, **PgUp** and **PgDn** a
     screenful. For a gradient, the terms that make the chosen cell are shown beside.
+
+    As a **heat map** (`m`) each cell is a shade: the denser, the farther from 0, in quarters of the
+    largest distance; a − in it says that it is below 0.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -181,6 +229,8 @@ class MatrixView(ScrollView, can_focus=True):
         "matrix--cursor-blurred",
         "matrix--status",
         "matrix--number",
+        "matrix--above",
+        "matrix--below",
     }
 
     DEFAULT_CSS = """
@@ -202,10 +252,15 @@ class MatrixView(ScrollView, can_focus=True):
     MatrixView > .matrix--cursor-blurred { color: $foreground; text-style: bold underline; }
     MatrixView > .matrix--status { color: $foreground 60%; }
     MatrixView > .matrix--number { color: $foreground; text-style: bold; }
+    MatrixView > .matrix--above { color: $text-primary; }
+    MatrixView > .matrix--below { color: $text-error; }
     """
 
     ascii: reactive[bool] = reactive(False, init=False)
     """Whether only ASCII characters are drawn."""
+
+    heat: reactive[bool] = reactive(False, init=False)
+    """Whether the cells are shades instead of numbers."""
 
     class CellSelected(Message):
         """Another cell was chosen."""
@@ -243,13 +298,26 @@ class MatrixView(ScrollView, can_focus=True):
             return
         if before is None or not before.has(self.cell) or before.shape != grid.shape:
             self._row = self._column = 0
-        margin = self._margin
+        self._arrange(grid)
+
+    def _arrange(self, grid: Grid) -> None:
+        """Say where each column begins, and how much there is to scroll."""
         # A column is not narrower than its index above it.
-        widths = [max(w, len(str(j))) for j, w in enumerate(grid.widths)]
-        self._offsets = list(accumulate((w + 2 for w in widths), initial=margin))
-        height = grid.height + self._headings + 1
+        if self.heat:
+            width = max(HEAT_CELL, len(str(grid.columns - 1)) + 1)
+            widths = [width] * grid.columns
+        else:
+            widths = [max(w, len(str(j))) + 2 for j, w in enumerate(grid.widths)]
+        self._offsets = list(accumulate(widths, initial=self._margin))
+        height = grid.height + self._headings + self._footer
         self.virtual_size = Size(max(self._offsets[-1], 0), height)
         self.refresh()
+
+    def watch_heat(self) -> None:
+        self._strips.clear()
+        if self._grid is not None and self._offsets:
+            self._arrange(self._grid)
+            self._keep_in_view()
 
     @property
     def value(self) -> Value | None:
@@ -277,6 +345,11 @@ class MatrixView(ScrollView, can_focus=True):
     def _headings(self) -> int:
         """How many lines the column indices take."""
         return 1 if self._grid is not None and self._grid.shape else 0
+
+    @property
+    def _footer(self) -> int:
+        """How many lines below are no cells: the chosen cell's number, and the legend."""
+        return 2 if self.heat else 1
 
     @property
     def _margin(self) -> int:
@@ -316,6 +389,8 @@ class MatrixView(ScrollView, can_focus=True):
             return Strip([Segment(words, style)]).extend_cell_length(width, base).crop(0, width)
         if y == height - 1 and height > 2:
             return self._status(width)
+        if self.heat and y == height - 2 and height > 3:
+            return self._legend(width)
         # The column indices stay where they are.
         heading = y < self._headings and height > 2
         line = -1 if heading else y + scroll_y - self._headings
@@ -356,10 +431,42 @@ class MatrixView(ScrollView, can_focus=True):
             segments.append(Segment(" " * (self._offsets[first] - self._offsets[0]), base))
         for column in range(first, last):
             width = self._offsets[column + 1] - self._offsets[column]
-            here = cursor if chosen and column == self._column else cell
+            at_cursor = chosen and column == self._column
+            if self.heat:
+                segments.append(self._heat_cell(grid.number(row, column), width, at_cursor))
+                continue
             text = f"{grid.text(row, column):>{width - 1}} "
-            segments.append(Segment(self._plain(text), here))
+            segments.append(Segment(self._plain(text), cursor if at_cursor else cell))
         return Strip(segments)
+
+    def _heat_cell(self, number: float, width: int, at_cursor: bool) -> Segment:
+        assert self._grid is not None
+        text = heat_text(number, self._grid.scale, ascii=self.ascii)
+        text = text[0] * ((width - HEAT_CELL) // 2) + text
+        text += text[-1] * (width - len(text))
+        name = "below" if number < 0 else "above" if number > 0 else "heading"
+        style = self.get_component_rich_style(f"matrix--{name}")
+        if at_cursor:  # brackets, as a shade turned round is another shade
+            text = f"[{text[1:-1]}]"
+            style += Style(bold=True) if self.has_focus else Style(underline=True)
+        return Segment(text, style)
+
+    def _legend(self, width: int) -> Strip:
+        """What the shades mean, and the ends of what there is."""
+        assert self._grid is not None
+        ends = (*self._grid.ends, self._grid.scale)
+        low, high, scale = (format_number(end).replace("-", "−") for end in ends)
+        style = self.get_component_rich_style
+        status = style("matrix--status")
+        darkest, darker = (SHADES_ASCII if self.ascii else SHADES)[:1:-1]
+        segments = [
+            Segment(self._plain(f" {low} to {high}   "), status),
+            Segment(darkest, style("matrix--above")),
+            Segment(self._plain(f" ±{scale}   "), status),
+            Segment(f"{darker}{self._plain('−')}{darker}", style("matrix--below")),
+            Segment(" < 0", status),
+        ]
+        return Strip(segments).crop_extend(0, width, self.rich_style)
 
     def _paint_indices(self, grid: Grid) -> Strip:
         plain_style = self.get_component_rich_style("matrix--heading")
@@ -371,7 +478,8 @@ class MatrixView(ScrollView, can_focus=True):
         for column in range(first, last):
             width = self._offsets[column + 1] - self._offsets[column]
             here = chosen if column == self._column else plain_style
-            segments.append(Segment(f"{column:>{width - 1}} ", here))
+            text = f"{column:^{width}}" if self.heat else f"{column:>{width - 1}} "
+            segments.append(Segment(text, here))
         return Strip(segments)
 
     def _seen_columns(self) -> tuple[int, int]:
@@ -413,7 +521,7 @@ class MatrixView(ScrollView, can_focus=True):
         if grid is None or not self._offsets:
             return
         last_row, last_column = grid.rows - 1, grid.columns - 1
-        page = max(1, self._seen.height - self._headings - 2)
+        page = max(1, self._seen.height - self._headings - self._footer - 1)
         row, column = {
             "up": (self._row - 1, self._column),
             "down": (self._row + 1, self._column),
@@ -454,7 +562,7 @@ class MatrixView(ScrollView, can_focus=True):
         if grid.sliced and self._row % grid.slice_rows == 0:
             line -= 1  # the slice's index, too
         lines = 1 + grid.line_of(self._row) - line
-        room = max(1, self._seen.height - self._headings - 1)
+        room = max(1, self._seen.height - self._headings - self._footer)
         scroll_x, scroll_y = self.scroll_offset
         y = min(line, max(scroll_y, line + lines - room))
         left = self._offsets[self._column] - self._margin
@@ -475,7 +583,8 @@ class MatrixView(ScrollView, can_focus=True):
             return
         height = self._seen.height
         line = offset.y + self.scroll_offset.y - self._headings
-        if height > 2 and (offset.y < self._headings or offset.y == height - 1):
+        below = self._footer if height > 3 else 1
+        if height > 2 and (offset.y < self._headings or offset.y >= height - below):
             return
         row = grid.row_at(line) if 0 <= line < grid.height else None
         x = offset.x + (self.scroll_offset.x if offset.x >= self._margin else 0)

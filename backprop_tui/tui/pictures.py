@@ -369,10 +369,10 @@ class HistogramPicture(Picture):
         lines: list[Pieces] = [
             (
                 Piece(f"{count} of {data.size} {cells}", "title"),
-                Piece(f" {self.where(chosen)}   "),
+                Piece(f" {self.where(chosen)}"),
                 Piece(
-                    f"smallest {number(data.smallest)} · mean {number(data.mean)} · "
-                    f"largest {number(data.largest)}",
+                    f" · all from {number(data.smallest)} to {number(data.largest)}, "
+                    f"mean {number(data.mean)}",
                     "muted",
                 ),
             )

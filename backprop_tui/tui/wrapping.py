@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from backprop_tui.tui.painted import Piece, Pieces
 
 
@@ -42,7 +44,7 @@ def _words(pieces: Pieces) -> list[list[Piece]]:
     words: list[list[Piece]] = []
     for piece in pieces:
         for text, blank in _split(piece.text):
-            part = piece._replace(text=text)
+            part = Piece(text, piece.role, piece.ref)
             if words and not blank and not words[-1][-1].text.isspace():
                 words[-1].append(part)
             else:
@@ -51,11 +53,8 @@ def _words(pieces: Pieces) -> list[list[Piece]]:
 
 
 def _split(text: str) -> list[tuple[str, bool]]:
-    parts: list[tuple[str, bool]] = []
-    for character in text:
-        blank = character == " "
-        if parts and parts[-1][1] == blank:
-            parts[-1] = (parts[-1][0] + character, blank)
-        else:
-            parts.append((character, blank))
-    return parts
+    """Words and the blanks between them, and of each whether it is blanks."""
+    return [(part, part[0] == " ") for part in _PARTS.findall(text)]
+
+
+_PARTS = re.compile(r" +|[^ ]+")

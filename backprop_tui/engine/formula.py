@@ -104,6 +104,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "softmax": lambda a: np.exp(_log_softmax(a)),
     "log_softmax": _log_softmax,
     "outer": np.outer,
+    "array": lambda *cells: np.array(cells),  # of numbers, or of rows
     "diag": np.diag,
     "transpose": np.swapaxes,
     "reshape": np.reshape,
@@ -301,6 +302,9 @@ class _Renderer:
         if name == "sqrt":
             inside = self._bracketed(node.args[0], _ATOM)
             return _Piece((_plain("√"), *inside.segments), _POWER, first.scalar)
+        if name == "array":
+            cells = [s for a in arguments for s in (_plain(", "), *a.segments)]
+            return _Piece((_plain("["), *cells[1:], _plain("]")), _ATOM, False)
         shown = _SHOWN.get(name, name)
         if name in _SHAPE_FUNCTIONS:  # their other arguments say where, not what
             arguments = arguments[:1]

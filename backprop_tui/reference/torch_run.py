@@ -31,6 +31,7 @@ from backprop_tui.engine.torch_record import Structure, TorchEdges, TorchRun, pl
 
 VERSION = str(torch.__version__)
 
+torch.set_default_dtype(torch.float64)  # what a program makes itself (zeros, …) is as fine as ours
 torch.set_num_threads(1)  # for such small tensors handing work around costs more than the work
 
 
@@ -169,7 +170,20 @@ class _Recorder(TorchFunctionMode):
                     break
             self.results.append(result)
             self.places.append(None if frame is None else self._spot(frame))
+        elif isinstance(result, tuple | list):
+            self._keep_pieces(result, sys._getframe(1))
         return result
+
+    def _keep_pieces(self, pieces: Sequence[Any], frame: FrameType | None) -> None:
+        """Several results of one call, as of split: each at the same place, in their order."""
+        found = [p for p in pieces if isinstance(p, _TENSOR) and p.is_floating_point()]
+        if not found:
+            return
+        while frame is not None and frame.f_code is not self._main and _is_inside(frame.f_code):
+            frame = frame.f_back
+        for piece in found:  # asked for each, as the tape does: a loop's turn may be read anew
+            self.results.append(piece)
+            self.places.append(None if frame is None else self._spot(frame))
 
     def _rows(self, tensor: torch.Tensor) -> Iterator[torch.Tensor]:
         """`for row in tensor`: each row when its turn comes, as the tape does it."""
@@ -210,6 +224,7 @@ def _finish(
         gradients = torch.autograd.grad(output, wanted, start, allow_unused=True)
     else:
         gradients = (None,) * len(wanted)
+    arrived = dict(zip(wanted_entries, gradients, strict=True)) if edges else {}
     structure = Structure(
         tuple(inputs),
         place_keys(recorder.places),
@@ -226,7 +241,7 @@ def _finish(
     with torch.no_grad():
         values = _flat(entries, structure.groups)
         slopes = _flat(gradients, structure.groups)
-        sent = None if hooks is None else hooks.collect(entries)
+        sent = None if hooks is None else hooks.collect(entries, arrived)
     return TorchRun(structure, values, slopes, given, sent)
 
 
@@ -256,34 +271,47 @@ class _EdgeHooks:
     def __init__(self, wanted: list[Any], entries: list[int], offset: int) -> None:
         self._sent: dict[Any, tuple[torch.Tensor | None, ...]] = {}
         self._parts: list[tuple[int, int, Any, int]] = []  # source, target, node, output of it
+        self._pieces: list[tuple[int, int, Any, int]] = []  # the same for calls of several results
+        self._results: dict[Any, dict[int, int]] = {}  # those calls' results: number → entry
         at: dict[tuple[Any, int], int] = {}
-        starts: list[tuple[int, Any]] = []
         self._alive = [w if isinstance(w, GradientEdge) else get_gradient_edge(w) for w in wanted]
         for edge, entry in zip(self._alive, entries, strict=True):
             key = (edge.node, edge.output_nr)
             if key not in at:  # a call that returned its operand as it is adds no edge
                 at[key] = entry
-                starts.append((entry, edge.node))
-        for entry, start in starts:
-            if entry >= offset:
-                self._listen(entry, start, at)
+                self._results.setdefault(edge.node, {})[edge.output_nr] = entry
+        for (node, _), entry in at.items():
+            if entry < offset:
+                continue
+            if len(self._results[node]) == 1:
+                self._listen(entry, node, at)
+                continue
+            for number, key in enumerate(node.next_functions):
+                if key in at:
+                    self._pieces.append((entry, at[key], node, number))
 
     def _listen(self, entry: int, start: Any, at: dict[tuple[Any, int], int]) -> None:
-        waiting, seen = [start], {start}
-        while waiting:
-            node = waiting.pop(0)
-            if node not in self._sent:
-                self._sent[node] = ()
-                node.register_hook(self._hook(node))
-            for number, (next_node, output_nr) in enumerate(node.next_functions):
-                if next_node is None:
-                    continue
-                target = at.get((next_node, output_nr))
-                if target is not None:
-                    self._parts.append((entry, target, node, number))
-                elif next_node not in seen:
-                    seen.add(next_node)
-                    waiting.append(next_node)
+        seen = {start}
+        waiting = [self._heard(start)]
+        while waiting:  # in depth, so that edges to one target come in the operands' order
+            found = next(waiting[-1], None)
+            if found is None:
+                waiting.pop()
+                continue
+            node, number, key = found
+            target = at.get(key)
+            if target is not None:
+                self._parts.append((entry, target, node, number))
+            elif key[0] is not None and key[0] not in seen:
+                seen.add(key[0])
+                waiting.append(self._heard(key[0]))
+
+    def _heard(self, node: Any) -> Iterator[tuple[Any, int, tuple[Any, int]]]:
+        """Listen to an autograd node; where it sends to, one after the other."""
+        if node not in self._sent:
+            self._sent[node] = ()
+            node.register_hook(self._hook(node))
+        return ((node, number, key) for number, key in enumerate(node.next_functions))
 
     def _hook(self, node: Any) -> Callable[..., None]:
         def listen(sent: tuple[torch.Tensor | None, ...], received: Any) -> None:
@@ -291,19 +319,41 @@ class _EdgeHooks:
 
         return listen
 
-    def collect(self, entries: list[torch.Tensor]) -> TorchEdges:
-        """What was sent, once the backward pass has run."""
+    def _of_one_result(self, node: Any, entry: int, arrived: Mapping[int, Any]) -> Sequence[Any]:
+        """What a call of several results sends because of one of them: its autograd node sends
+        all together, so it is asked again with the gradient of that one alone."""
+        results = self._results[node]
+        given = [results.get(number) for number in range(max(results) + 1)]
+        try:
+            sent = node(*[arrived.get(entry) if which == entry else None for which in given])
+        except RuntimeError:  # it has let go of what it needs: then nobody can tell
+            return ()
+        return sent if isinstance(sent, tuple) else (sent,)
+
+    def collect(
+        self, entries: list[torch.Tensor], arrived: Mapping[int, torch.Tensor | None]
+    ) -> TorchEdges:
+        """What was sent, once the backward pass has run; `arrived`: the entries' gradients."""
         sources: list[int] = []
         targets: list[int] = []
         values: list[torch.Tensor] = []
-        for source, target, node, number in self._parts:
-            sent = self._sent[node]
+        told: list[tuple[int, int, Sequence[Any], int]] = [
+            (source, target, self._sent[node], number)
+            for source, target, node, number in self._parts
+        ]
+        told += [
+            (source, target, self._of_one_result(node, source, arrived), number)
+            for source, target, node, number in self._pieces
+            if arrived.get(source) is not None
+        ]
+        for source, target, sent, number in told:
             part = sent[number] if number < len(sent) else None
             if part is not None and part.shape == entries[target].shape:
                 sources.append(source)
                 targets.append(target)
                 values.append(part)
         self._sent.clear()  # breaks the cycle of node, hook and us
+        self._results.clear()
         cells = [part.reshape(-1) for part in values] or [torch.zeros(0, dtype=_FLOAT64)]
         flat = torch.cat(cells).double().numpy()
         return TorchEdges(np.array(sources, np.intp), np.array(targets, np.intp), flat)

@@ -107,6 +107,22 @@ OTHERS = {
     "maximum": lambda xp, x: xp.maximum(x, x * 0.5).sum(),
     "functions": lambda xp, x: (xp.sigmoid(x) + xp.relu(x) + xp.sqrt(x) + xp.log(x)).sum(),
     "waves": lambda xp, x: xp.sin(x) * xp.cos(x) * xp.tanh(x),
+    "batches": lambda xp, x: (x.repeat(2, 2, 1) @ x.expand(2, 3).mT @ x[1:]).sum(),
+    "linear": lambda xp, x: xp.nn.functional.linear(x.repeat(2, 1), x.repeat(3, 1), x).sum(),
+    "convolution": lambda xp, x: xp.conv1d(x[None], x[None, None, :2], x[:1], padding=1).sum(),
+    "outer": lambda xp, x: xp.outer(x, x) * xp.outer(x, x * 2),
+    "image": lambda xp, x: xp.conv2d(xp.outer(x, x)[None], xp.outer(x[1:], x[:2])[None, None]),
+    "pooling": lambda xp, x: xp.nn.functional.max_pool1d(x[None], 2, 1) * 3,
+    "einsum": lambda xp, x: xp.einsum("i,j->ij", x, x * 2).permute(1, 0).flatten() * 2,
+    "what the program makes": lambda xp, x: x * xp.ones(3) + xp.tril(xp.ones(3, 3)) @ x,
+    "whole numbers": lambda xp, x: x[xp.tensor([2, 0, 0])] * xp.arange(3) + xp.full((3,), 0.5),
+    "mask": lambda xp, x: x * (x > 1.0) + x * xp.tensor([True, False, True]),
+    "pieces": lambda xp, x: sum(k * p.sum() for k, p in enumerate(x.split(2), 2)),
+    "sections": lambda xp, x: xp.cat(xp.split(x * 1, [2, 1])[::-1]) * x,
+    "one of several pieces": lambda xp, x: xp.chunk(x, 3)[1] * 2,
+    "only one piece": lambda xp, x: x.chunk(1)[0] * 2,
+    "numbers": lambda xp, x: x.unbind()[0] * xp.unbind(x)[2],
+    "pieces of a part": lambda xp, x: xp.stack([p * p for p in (x * 2).flip(0).unbind()]),
 }
 
 
@@ -138,6 +154,49 @@ def test_rounding_can_be_estimated_for_every_operation() -> None:
         for error, value in zip(errors, known, strict=True):
             assert np.shape(error) == np.shape(0.0 if value is None else value) or value is None
             assert np.isfinite(error).all()
+
+
+def test_several_results_of_a_call_bear_their_names() -> None:
+    def program(xp: Any, x: Any) -> Any:
+        total = 0
+        for t in range(2):
+            q, k = xp.split(x, [1, 2])
+            total = total + (t + 2) * q * k.sum()
+        return total
+
+    found = beside(program, x=np.array([0.5, 1.5, 2.5]))
+    graph = found.trace.graph
+    assert found.summary().differing == ()
+    assert found.summary().absent == 0
+    assert found.summary().edges == edges_of(found)
+    for name, cells, slopes in (
+        ("q[t=0]", [0.5], [8.0]), ("k[t=0]", [1.5, 2.5], [1.0, 1.0]),
+        ("q[t=1]", [0.5], [12.0]), ("k[t=1]", [1.5, 2.5], [1.5, 1.5]),
+    ):  # fmt: skip
+        index = graph.index_of[name]
+        np.testing.assert_array_equal(found.torch_value(index), cells)
+        np.testing.assert_array_equal(found.torch_gradient(index), slopes)
+        edge = found.edge(Edge(index, 0, 0))
+        expected = [*slopes, 0.0, 0.0] if name.startswith("q") else [0.0, *slopes]
+        assert edge is not None
+        np.testing.assert_array_equal(edge.torch, expected)
+
+
+def test_results_that_are_no_floats_are_left_out() -> None:
+    def program(xp: Any, x: Any) -> Any:
+        x.sort()  # values and indices
+        shape = x.shape
+        return x * len(shape)
+
+    run = run_torch(program, {"x": np.array([2.0, 1.0])}, edges=True)
+    assert [tuple(run.structure.shapes[entry]) for entry in (1, 2)] == [(2,), (2,)]
+    assert run.structure.keys[0] != run.structure.keys[1]
+    np.testing.assert_array_equal(run.value(1), [1.0, 2.0])
+
+
+def test_what_a_program_makes_itself_is_float64() -> None:
+    run = run_torch(lambda xp, x: x * xp.tensor([0.1, 0.2]), {"x": 1.0})
+    np.testing.assert_array_equal(run.value(len(run.structure.shapes) - 1), [0.1, 0.2])
 
 
 def test_helpers_and_comprehensions_are_matched_by_their_callers() -> None:

@@ -407,14 +407,18 @@ class Sweep:
     ) -> None:
         """`reach` is how far to go to each side (`usual_reach` unless told), in so many samples."""
         self._program, self._leaves, self._sizes = program, leaves, sizes
+        graph = trace.graph
+        self.held: list[Value] | None = [graph.raw[i][2] for i in graph.detached] or None
+        """What the program detaches. It is kept as it was, as the backward pass takes it for
+        fixed: or the gradient would not be the slope."""
         self.leaf = leaf
         self.cell = cell
         value = leaves[leaf]
         self.present = float(value if isinstance(value, float) else value[cell])
         """What the cell holds."""
-        self.output = _total(trace.graph.raw[trace.graph.output][2])
+        self.output = _total(graph.raw[graph.output][2])
         """The output now: the sum of its cells, as for the backward pass."""
-        gradient = trace.gradients[trace.graph.leaves[leaf]]
+        gradient = trace.gradients[graph.leaves[leaf]]
         self.slope: float | None = None
         """∂output/∂cell by hand: the slope of the tangent; None if the output does not depend
         on the leaf."""
@@ -447,9 +451,8 @@ class Sweep:
             array[self.cell] = changed
             changed = array
         try:
-            graph = record(
-                self._program, {**self._leaves, self.leaf: changed}, self._sizes, places=False
-            )
+            leaves = {**self._leaves, self.leaf: changed}
+            graph = record(self._program, leaves, self._sizes, places=False, held=self.held)
             self.ys[place] = _total(graph.raw[graph.output][2])
         except (ArithmeticError, ValueError, IndexError, UnsupportedProgram):
             pass  # with this number the program goes another way: a gap in the curve

@@ -465,6 +465,8 @@ class AlongPicture(Picture):
             lines.append((Piece(f"{sweep.done} of {sweep.total} values computed …", "muted"),))
         elif not np.all(np.isfinite(sweep.ys)):
             lines.append((Piece("Gaps: there the output is not finite.", "muted"),))
+        if sweep.held is not None:
+            lines.append((Piece("What is detached is kept as it is.", "muted"),))
         return tuple(lines)
 
 

@@ -16,6 +16,8 @@ from textual.containers import Container
 from textual.message import Message
 from textual.screen import ModalScreen
 
+from backprop_tui.engine.run import record
+from backprop_tui.engine.trace import Trace, backward
 from backprop_tui.explain import Notation
 from backprop_tui.plots import (
     KINDS,
@@ -53,6 +55,29 @@ SLICE = 0.008
 
 NARROWEST, WIDEST = 2.0**-20, 2.0**20
 """How much nearer or farther than usual one can look along a leaf."""
+
+
+def trace_for(session: Session, node: int | None) -> tuple[Trace, int | None]:
+    """The pass to make pictures of, and the node in it.
+
+    A node that the learner has opened into primitive steps is looked at as the one function that
+    it is, and so is the lesson's own.
+    """
+    trace, opened, own = session.trace, session.inputs.opened, session.lesson.plot
+    if node is not None:
+        name = trace.graph.names[node]
+        as_one = name.base if name.base in opened else None
+    else:
+        name = None
+        as_one = own.of if own is not None and own.of in opened else None
+    if as_one is None:
+        return trace, node
+    inputs = session.inputs
+    closed = backward(record(session.lesson.program, inputs.leaves, inputs.sizes))
+    if name is None:
+        return closed, None
+    found = closed.graph.index_of.get(name.id)
+    return (trace, node) if found is None else (closed, found)
 
 
 class ChartView(Painted, can_focus=False):
@@ -217,8 +242,9 @@ class PlotScreen(WindowSized, ModalScreen[None]):
         """Begin with a node or leaf, or with the lesson's own picture."""
         super().__init__()
         self._session = session
-        self._notation = Notation(session.trace)
-        self._subjects = {kind: subjects(session.trace, kind) for kind in KINDS}
+        self._trace, node = trace_for(session, node)
+        self._notation = Notation(self._trace)
+        self._subjects = {kind: subjects(self._trace, kind) for kind in KINDS}
         self._kinds = tuple(kind for kind in KINDS if self._subjects[kind])
         self._subject_of: dict[Kind, int] = {}
         self._points: dict[tuple[Kind, str, int], int] = {}
@@ -226,7 +252,7 @@ class PlotScreen(WindowSized, ModalScreen[None]):
         self._variant: dict[Kind, int] = {}
         self._sweeps: dict[tuple[str, tuple[int, ...], float], Sweep] = {}
         self._zoom = 1.0
-        self._node = session.trace.graph.output if node is None else node
+        self._node = self._trace.graph.output if node is None else node
         self._kind: Kind = self._begin(node)
         self._picture = self._make()
 
@@ -234,8 +260,7 @@ class PlotScreen(WindowSized, ModalScreen[None]):
 
     def _begin(self, node: int | None) -> Kind:
         """The kind to begin with."""
-        trace, own = self._session.trace, self._session.lesson.plot
-        graph = trace.graph
+        graph, own = self._trace.graph, self._session.lesson.plot
         if own is not None and (node is None or graph.names[node].base == own.of):
             for number, subject in enumerate(self._subjects[own.kind]):
                 if subject.base == own.of:
@@ -262,7 +287,7 @@ class PlotScreen(WindowSized, ModalScreen[None]):
     def _chosen_subject(self, kind: Kind) -> int:
         """The subject of the node last chosen, if there is such a picture of it; else the one
         shown before, what the lesson's own picture is about, what an activation gives, any."""
-        same = self._place(kind, subject_name(self._session.trace.graph, self._node))
+        same = self._place(kind, subject_name(self._trace.graph, self._node))
         if same is not None:
             return same
         if kind in self._subject_of:
@@ -276,14 +301,14 @@ class PlotScreen(WindowSized, ModalScreen[None]):
     def _variants(self) -> int:
         subject = self._subject
         if self._kind == "norms":
-            return len(varying_loops(self._session.trace.graph, subject))
+            return len(varying_loops(self._trace.graph, subject))
         if self._kind == "histogram":
             return 4 if len(subject.nodes) > 1 else 2
         return 1
 
     def _make(self) -> Picture:
         """The picture of the chosen kind and subject."""
-        notation, subject, graph = self._notation, self._subject, self._session.trace.graph
+        notation, subject, graph = self._notation, self._subject, self._trace.graph
         node = self._node if self._node in subject.nodes else subject.nodes[-1]
         variant = self._variant.get(self._kind, 0) % self._variants()
         if self._kind == "norms":
@@ -328,7 +353,7 @@ class PlotScreen(WindowSized, ModalScreen[None]):
                 session.lesson.program,
                 session.inputs.leaves,
                 session.inputs.sizes,
-                session.trace,
+                self._trace,
                 leaf,
                 cell,
                 reach=usual_reach(here) * self._zoom,

@@ -119,7 +119,10 @@ def cell_terms(trace: Trace, node_index: int, cell: Cell, limit: int | None = No
     symbol = _one(writer.gradient(node_index, cell))
     gradient = trace.gradients[node_index]
     if gradient is None:
-        return CellTerms(symbol, 0.0, (), 0, "nothing comes here: the output does not depend on it")
+        words = "nothing comes here: the output does not depend on it"
+        if trace.graph.detached:  # it may do, but the way is cut
+            words = "nothing comes here: no way from the output carries a gradient"
+        return CellTerms(symbol, 0.0, (), 0, words)
     if node_index == trace.graph.output:
         return CellTerms(symbol, 1.0, (), 0, "the backward pass starts here, with 1")
     edges = trace.arrivals.get(node_index, ())

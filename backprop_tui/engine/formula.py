@@ -12,6 +12,7 @@ elsewhere), `.T`, `h[t-1]`, sums `sum(… for t in steps(1, T))`, and the functi
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -97,6 +98,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "maximum": np.maximum,
     "minimum": np.minimum,
+    "where": np.where,
+    "erf": np.vectorize(math.erf, otypes=[np.float64]),
     "abs": np.abs,
     "sign": np.sign,
     "sum": lambda a: sum(a) if isinstance(a, Iterator) else np.sum(a),
@@ -125,7 +128,7 @@ def _compiled(text: str) -> Any:
 def evaluate(text: str, variables: Mapping[str, Any]) -> Any:
     """The formula's value. For our own texts only: it is evaluated as Python."""
     with np.errstate(all="ignore"):
-        scope = {"__builtins__": {}, **FUNCTIONS, **variables}
+        scope = {"__builtins__": {}, "pi": math.pi, **FUNCTIONS, **variables}
         return eval(_compiled(text), scope)
 
 
@@ -190,6 +193,8 @@ class _Renderer:
         return _Piece((Segment(str(node.value), "number"),), _ATOM, True)
 
     def _name(self, node: ast.Name) -> _Piece:
+        if node.id == "pi":
+            return self._symbol(Symbol("π", "number"))
         return self._symbol(self._symbols(node.id, None))
 
     def _symbol(self, symbol: Symbol) -> _Piece:
@@ -336,11 +341,13 @@ _SHOWN = {
     "total": "Σ", "average": "mean", "amax": "max", "amin": "min",
 }  # fmt: skip
 _SHAPE_FUNCTIONS = {"transpose", "reshape", "scatter", "narrow", "select", "expand"}
-_ARRAY_FUNCTIONS = {"expand", "outer", "diag", "scatter", "transpose", "reshape", "narrow", "select"}
+_ARRAY_FUNCTIONS = {
+    "expand", "outer", "diag", "scatter", "transpose", "reshape", "narrow", "select",
+}  # fmt: skip
 _ARRAY_FUNCTIONS |= {"matrix", "flat", "permute", "copies", "repeat", "einsum", "positions"}
 _ARRAY_FUNCTIONS |= {"conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "correlate"}
 _ARRAY_FUNCTIONS |= {"max_pool1d", "max_pool2d", "winners"}
 _SHAPE_FUNCTIONS |= {"copies"}
 _SHOWN |= {"copies": "Σ copies", "positions": "Σ positions", "winners": "to winners"}
-_ARRAY_FUNCTIONS |= {"onehot", "normalised", "first"}
+_ARRAY_FUNCTIONS |= {"onehot", "normalised", "first", "gather", "embedding", "cumsum", "reverse"}
 _REDUCTIONS = {"sum", "mean", "total", "average", "amax", "amin", "var"}

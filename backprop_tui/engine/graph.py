@@ -139,6 +139,8 @@ class Graph:
         self.raw: tuple[RawRecord, ...] = tuple(tape.records)
         """The records as the tape has written them; see `records`."""
         self.constants: tuple[int, ...] = tuple(tape.constants)
+        self.detached: tuple[int, ...] = tuple(tape.detached)
+        """The nodes at which the program has cut off the way of the gradient."""
         self.leaves: dict[str, int] = dict(tape.leaves)
         self.output: int = output.index
         """The index of the node from which the backward pass starts."""
@@ -180,11 +182,21 @@ class Graph:
 
     @cached_property
     def needs_gradient(self) -> tuple[bool, ...]:
-        """Whether a node depends on any leaf; to the others no gradient is sent."""
+        """Whether a node depends on any leaf; to the others no gradient is sent.
+
+        What is detached counts as depending on none.
+        """
         # What is computed always depends on a leaf: constants alone are never on the tape.
         needs = [True] * len(self.raw)
         for index in self.constants:
             needs[index] = False
+        if self.detached:
+            for index in self.detached:
+                needs[index] = False
+            for index in range(self.detached[0] + 1, len(self.raw)):
+                operands = self.raw[index][1]
+                if operands and not any([needs[operand] for operand in operands]):  # noqa: C419
+                    needs[index] = False
         return tuple(needs)
 
     @cached_property

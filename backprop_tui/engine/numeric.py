@@ -141,7 +141,10 @@ class _Runner:
         self._leaves = {name: _as_array(value) for name, value in leaves.items()}
         self._sizes = sizes
         self.evaluations = 0
+        self._held: list[Value] | None = None
         graph = self._record(self._leaves)
+        self._held = [graph.raw[index][2] for index in graph.detached] or None
+        """What is detached stays as it was, as the backward pass takes it for fixed too."""
         self.base = _Point(_output(graph), _branches(graph))
         self.noise = _noise(graph) if np.isfinite(self.base.output) else 0.0
         """How far an output may be off by rounding."""
@@ -162,7 +165,7 @@ class _Runner:
     def _record(self, leaves: Mapping[str, Any]) -> Graph:
         self.evaluations += 1
         values = {name: _as_value(value) for name, value in leaves.items()}
-        return record(self._program, values, self._sizes, places=False)
+        return record(self._program, values, self._sizes, places=False, held=self._held)
 
 
 def _as_array(value: Value) -> NDArray[np.float64]:

@@ -46,7 +46,9 @@ class UnsupportedProgram(Exception):
 class Tape:
     """Collects the records of one run."""
 
-    __slots__ = ("_locator", "_numbers", "constants", "leaves", "records", "spot")
+    __slots__ = (
+        "_locator", "_numbers", "constants", "detached", "held", "leaves", "records", "spot",
+    )  # fmt: skip
 
     def __init__(self, main: CodeType | None = None, *, places: bool = True) -> None:
         """`main` is the code of the function that is run; see `Locator`."""
@@ -54,6 +56,10 @@ class Tape:
         self.leaves: dict[str, int] = {}
         self.constants: list[int] = []
         """The indices of the numbers and arrays that the program brought along."""
+        self.detached: list[int] = []
+        """The indices of the values to which no gradient is sent."""
+        self.held: Sequence[Value] | None = None
+        """What the detached values are to be instead of what is calculated, in order."""
         self._numbers: dict[object, tuple[int, float]] = {}
         self._locator = Locator(main) if places else None
         self.spot = None if self._locator is None else self._locator.spot
@@ -104,6 +110,15 @@ class Tape:
         if operand.tape is not self:
             raise UnsupportedProgram("a value of another run cannot be used in this one")
         return operand.index, operand.value
+
+    def detach(self, var: Var) -> None:
+        """No gradient is to be sent to this value, the last one recorded, from here on."""
+        position = len(self.detached)
+        self.detached.append(var.index)
+        if self.held is not None and position < len(self.held):
+            op, operands, _, params, place = self.records[var.index]
+            var.value = self.held[position]
+            self.records[var.index] = (op, operands, var.value, params, place)
 
     def record(
         self, op: type[Operation], operands: Sequence[object], params: Params | None = None

@@ -104,6 +104,56 @@ def _normalising(values: Sequence[Any], given: Given) -> Names:
     }
 
 
+def _cumsum(values: Sequence[Any], given: Given) -> Names:
+    axis = _along(values[0], given["dim"])
+    if axis is None:
+        return {"cumsum": lambda a: a, "reverse": lambda a: a}
+
+    def cumsum(a: Any) -> Any:
+        rows = np.moveaxis(a, axis, 0)
+        sums = [np.sum(rows[: n + 1], axis=0) for n in range(len(rows))]
+        return np.moveaxis(np.array(sums), 0, axis)
+
+    return {"cumsum": cumsum, "reverse": lambda a: np.flip(a, axis)}
+
+
+def _gather(values: Sequence[Any], given: Given) -> Names:
+    (a,), dim, index = values, given["dim"], given["index"]
+    picked = []
+    for at in np.ndindex(index.shape):
+        place = list(at)
+        if place:
+            place[dim] = int(index[at])
+        picked.append((at, tuple(place)))
+
+    def gather(a: Any, index: Any) -> Any:
+        return np.reshape([np.asarray(a)[place] for _, place in picked], np.shape(index))
+
+    def scatter(g: Any, index: Any) -> Any:
+        back = np.zeros(np.shape(a))
+        for at, place in picked:
+            back[place] += np.asarray(g)[at]
+        return back
+
+    return {"gather": gather, "scatter": scatter}
+
+
+def _embedding(values: Sequence[Any], given: Given) -> Names:
+    (weight,) = values
+
+    def embedding(index: Any, weight: Any) -> Any:
+        rows = [weight[int(row)] for row in np.ravel(index)]
+        return np.reshape(rows, (*np.shape(index), np.shape(weight)[1]))
+
+    def scatter(g: Any, index: Any) -> Any:
+        back = np.zeros(np.shape(weight))
+        for row, amount in zip(np.ravel(index), np.reshape(g, (-1, back.shape[1])), strict=True):
+            back[int(row)] += amount
+        return back
+
+    return {"embedding": embedding, "scatter": scatter}
+
+
 VOCABULARIES: dict[str, Callable[[Sequence[Any], Given], Names]] = {
     "softmax": _softmax,
     "log_softmax": _softmax,
@@ -119,5 +169,8 @@ VOCABULARIES: dict[str, Callable[[Sequence[Any], Given], Names]] = {
     "amin": _extreme,
     "max": _extreme,
     "min": _extreme,
+    "cumsum": _cumsum,
+    "gather": _gather,
+    "embedding": _embedding,
 }
 """From the operands' values and what is given (the parameters, `out`, `g`) to the names."""

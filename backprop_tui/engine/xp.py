@@ -121,6 +121,11 @@ var, std, norm = tensor_functions.var, tensor_functions.std, tensor_functions.no
 amax, amin = tensor_functions.amax, tensor_functions.amin
 max, min = tensor_functions.max, tensor_functions.min
 linalg = tensor_functions.linalg
+square, reciprocal = tensor_functions.square, tensor_functions.reciprocal
+rsqrt, log1p = tensor_functions.rsqrt, tensor_functions.log1p
+minimum, clamp, cumsum = tensor_functions.minimum, tensor_functions.clamp, tensor_functions.cumsum
+where, masked_fill = tensor_functions.where, tensor_functions.masked_fill
+gather, embedding = tensor_functions.gather, tensor_functions.embedding
 
 
 # ── products, shapes, pieces, layers, and arrays made by the program ──────────────────────────

@@ -65,8 +65,11 @@ def by_torch(program: Program, leaves: Leaves, **sizes: int) -> tuple[Any, dict[
 def by_differences(program: Program, leaves: Leaves, step: float = 1e-5) -> dict[str, Any]:
     """Central differences of the sum of the program's cells, one number at a time."""
 
+    before = record(program, {name: value(v) for name, v in leaves.items()}, places=False)
+    held = [before[index].value for index in before.detached]  # fixed, as for torch
+
     def total(changed: Leaves) -> float:
-        graph = record(program, changed, places=False)
+        graph = record(program, changed, places=False, held=held)
         return math.fsum(np.ravel(graph[graph.output].value))
 
     start = {name: value(v) for name, v in leaves.items()}

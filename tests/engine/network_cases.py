@@ -9,9 +9,34 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from case_helpers import Case, Maker, Rng, shape, signed
+from case_helpers import (
+    Case,
+    Maker,
+    Rng,
+    apart,
+    broadcastable,
+    positive,
+    shape,
+    signed,
+    unary,
+)
 
 from backprop_tui.engine.operations import Operation
+from backprop_tui.engine.operations.activations import (
+    Clamp,
+    ClampMax,
+    ClampMin,
+    CumSum,
+    Detach,
+    Gelu,
+    LeakyRelu,
+    Log1p,
+    Reciprocal,
+    Rsqrt,
+    Silu,
+    Softplus,
+    Square,
+)
 from backprop_tui.engine.operations.losses import (
     CrossEntropy,
     CrossEntropySum,
@@ -27,7 +52,17 @@ from backprop_tui.engine.operations.normalising import (
     ScaledLayerNorm,
     Softmax,
 )
-from backprop_tui.engine.operations.selection import Amax, Amin, Max, Min
+from backprop_tui.engine.operations.selection import (
+    Amax,
+    Amin,
+    Embedding,
+    Gather,
+    MaskedFill,
+    Max,
+    Min,
+    Minimum,
+    Where,
+)
 from backprop_tui.engine.operations.statistics import Norm, Std, Var
 
 
@@ -196,6 +231,62 @@ def spread(name: str) -> Maker:
     return make
 
 
+def minimum_of_two(rng: Rng) -> Case:
+    full = shape(rng)
+    a, _ = apart(rng, broadcastable(rng, full))
+    _, b = apart(rng, broadcastable(rng, full))
+    return lambda xp, *, a, b: xp.minimum(a, b), {"a": a, "b": b}
+
+
+def off_the_halves(rng: Rng, full: tuple[int, ...]) -> Any:
+    """Numbers that keep away from 1 and from -0.5, where the cases below have their limits."""
+    return rng.integers(-6, 7, full) * 0.5 + 0.2
+
+
+def masked(function: Callable[..., Any], draw_b: Callable[..., Any] = signed) -> Maker:
+    """`function(xp, a, b, mask)`, all of which broadcast."""
+
+    def make(rng: Rng) -> Case:
+        full = shape(rng)
+        mask = (rng.random(broadcastable(rng, full)) < 0.5).tolist()
+        leaves = {
+            "a": signed(rng, broadcastable(rng, full)),
+            "b": draw_b(rng, broadcastable(rng, full)),
+        }
+        return (
+            lambda xp, *, a, b: function(xp, a, b, xp.tensor(mask)),
+            leaves,
+        )
+
+    return make
+
+
+def gathered(rng: Rng) -> Case:
+    full = shape(rng)
+    dim = some_dim(rng, len(full))
+    sizes = [int(rng.integers(1, n + 1)) for n in full]
+    if sizes:
+        sizes[dim] = int(rng.integers(1, 5))
+    index = rng.integers(0, full[dim] if full else 1, sizes).tolist()
+    as_method = bool(rng.integers(0, 2))
+
+    def program(xp: Any, *, a: Any) -> Any:
+        places = xp.tensor(index)
+        return a.gather(dim, places) if as_method else xp.gather(a, dim, places)
+
+    return program, {"a": signed(rng, full)}
+
+
+def embedded(function: Callable[..., Any]) -> Maker:
+    def make(rng: Rng) -> Case:
+        rows, columns = lengths(rng, 2)
+        index = rng.integers(0, rows, shape(rng, 0, 2)).tolist()
+        table = signed(rng, (rows, columns))
+        return lambda xp, *, a: function(xp, a, xp.tensor(index)), {"a": table}
+
+    return make
+
+
 def functional(name: str, *arguments: Any) -> Callable[..., Any]:
     """xp.nn.functional.<name> as a function of (xp, a)."""
     return lambda xp, a: getattr(xp.nn.functional, name)(a, *arguments)
@@ -245,6 +336,50 @@ NETWORK_MAKERS: dict[type[Operation], dict[str, Maker]] = {
     },
     Max: {"max": chosen_along("max")},
     Min: {"min": chosen_along("min")},
+    Gelu: {"gelu": unary(functional("gelu"))},
+    Silu: {"silu": unary(functional("silu"))},
+    Softplus: {"softplus": unary(functional("softplus"))},
+    LeakyRelu: {
+        "leaky_relu": unary(functional("leaky_relu")),
+        "leaky_relu(0.3)": unary(functional("leaky_relu", 0.3)),
+    },
+    Square: {
+        "square": unary(lambda xp, a: xp.square(a)),
+        ".square": unary(lambda xp, a: a.square()),
+    },
+    Reciprocal: {"reciprocal": unary(lambda xp, a: xp.reciprocal(a))},
+    Rsqrt: {"rsqrt": unary(lambda xp, a: xp.rsqrt(a), positive)},
+    Log1p: {"log1p": unary(lambda xp, a: xp.log1p(a), positive)},
+    Clamp: {
+        "clamp": unary(lambda xp, a: xp.clamp(a, -0.5, 1), off_the_halves),
+        ".clamp": unary(lambda xp, a: a.clamp(min=-0.5, max=1.0), off_the_halves),
+    },
+    ClampMin: {"clamp": unary(lambda xp, a: xp.clamp(a, min=-0.5), off_the_halves)},
+    ClampMax: {"clamp": unary(lambda xp, a: a.clamp(max=1.0), off_the_halves)},
+    CumSum: {
+        "cumsum": along(lambda xp, a, dim: xp.cumsum(a, dim)),
+        ".cumsum": along(lambda xp, a, dim: a.cumsum(dim=dim)),
+    },
+    Detach: {
+        "detach": unary(lambda xp, a: a.detach() * a),
+        "detach(sum)": unary(lambda xp, a: a * (a * 2 + a.detach()).detach() + a),
+    },
+    Minimum: {"minimum": minimum_of_two, "min(x,x)": unary(lambda xp, a: xp.minimum(a, a))},
+    Where: {
+        "where": masked(lambda xp, a, b, mask: xp.where(mask, a, b)),
+        ".where": masked(lambda xp, a, b, mask: a.where(mask, b)),
+        "where number": masked(lambda xp, a, b, mask: xp.where(mask, 2.5, a) * b),
+        "x if x>0": unary(lambda xp, a: xp.where(a > 0, a, a * 2)),
+    },
+    MaskedFill: {
+        "masked_fill": masked(lambda xp, a, b, mask: xp.masked_fill(a, mask, -1.5) * b),
+        ".masked_fill": unary(lambda xp, a: a.masked_fill(a > 1, 2)),
+    },
+    Gather: {"gather": gathered},
+    Embedding: {
+        "F.embedding": embedded(lambda xp, a, index: xp.nn.functional.embedding(index, a)),
+        "embedding": embedded(lambda xp, a, index: xp.embedding(a, index)),
+    },
 }
 """For each operation its cases by name."""
 

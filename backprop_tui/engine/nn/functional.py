@@ -9,23 +9,41 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backprop_tui.engine.nn import layers
-from backprop_tui.engine.operations import functions, losses, normalising
+from backprop_tui.engine.operations import (
+    activations,
+    functions,
+    losses,
+    normalising,
+    selection,
+)
 from backprop_tui.engine.tape import UnsupportedProgram, Var, binary, tape_of, unary
+from backprop_tui.engine.tensor_functions import rows_of, whole_numbers
 
 linear, conv1d, conv2d = layers.linear, layers.conv1d, layers.conv2d
 max_pool1d, max_pool2d = layers.max_pool1d, layers.max_pool2d
 relu, tanh, sigmoid = unary(functions.Relu), unary(functions.Tanh), unary(functions.Sigmoid)
 
+silu, _gelu = unary(activations.Silu), unary(activations.Gelu, 2)
+_softplus, _leaky_relu = unary(activations.Softplus, 2), unary(activations.LeakyRelu, 2)
 
-def whole_numbers(given: Any, what: str) -> NDArray[np.intp]:
-    """Classes, rows or other indices that a program has as a number, a list or an array."""
-    array = np.asarray(given.value if isinstance(given, Var) else given)
-    if array.dtype.kind not in "iu" and not (isinstance(given, Var) and (array % 1 == 0).all()):
-        raise UnsupportedProgram(f"{what} must be whole numbers")
-    return array.astype(np.intp)
+
+def gelu(input: Var, approximate: str = "none") -> Var:
+    """The exact gelu, with the error function."""
+    if approximate != "none":
+        raise UnsupportedProgram("only the exact gelu is there, without an approximation")
+    return _gelu(input)
+
+
+def softplus(input: Var) -> Var:
+    """log(1 + exp(input))."""
+    return _softplus(input)
+
+
+def leaky_relu(input: Var, negative_slope: float = 0.01) -> Var:
+    """input where it is positive, elsewhere `negative_slope` times as much."""
+    return _leaky_relu(input, {"slope": float(negative_slope)})
 
 
 # ── softmax and losses ────────────────────────────────────────────────────────────────────────
@@ -82,6 +100,16 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Var:
     """The mean (or sum) of the squared differences."""
     found: Var = _reduction(_mse_loss, reduction)(input, target)
     return found
+
+
+# ── tables ────────────────────────────────────────────────────────────────────────────────────
+
+_embedding = unary(selection.Embedding, 2)
+
+
+def embedding(input: Any, weight: Var) -> Var:
+    """The rows of `weight` with the numbers in `input`, which has any shape."""
+    return _embedding(weight, rows_of(weight, input))
 
 
 # ── layer norm and batch norm ─────────────────────────────────────────────────────────────────

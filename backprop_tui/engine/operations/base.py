@@ -82,6 +82,9 @@ class Operation:
 
     variadic: ClassVar[bool] = False
 
+    sends: ClassVar[bool] = True
+    """Whether gradients pass at all. An operation that sends nothing has no contributions."""
+
     contributions: ClassVar[tuple[Contribution, ...]]
 
     forward: ClassVar[Callable[..., Any]]

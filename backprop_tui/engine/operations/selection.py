@@ -6,8 +6,9 @@ What was chosen receives the gradient; the rest receives none.
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from backprop_tui.engine.operations.base import Operation, Value, contribution
+from backprop_tui.engine.operations.base import Array, Operation, Value, contribution
 from backprop_tui.engine.operations.normalising import along
 from backprop_tui.engine.operations.reductions import Dim, expand
 
@@ -161,3 +162,171 @@ class Min(Operation):
     @staticmethod
     def branches(a: Value, *, dim: int, keepdim: bool = False) -> Value:
         return cast(Value, is_extreme(extreme(a, dim, keepdim, -1.0), a, dim, keepdim))
+
+
+# ── one operand or the other ──────────────────────────────────────────────────────────────────
+
+_WHY_SMALLER = (
+    "The whole gradient goes to the smaller operand. At a tie, where there is no slope, torch "
+    "gives half to each."
+)
+
+
+def to_smaller(g: Value, mine: Value, other: Value) -> Value:
+    """The gradient where `mine` is smaller, half of it at a tie."""
+    passed = np.where(np.less(other, mine), 0.0, g)
+    return cast(Value, np.where(np.equal(mine, other), np.multiply(g, 0.5), passed))
+
+
+class Minimum(Operation):
+    """The smaller of a and b, cell by cell."""
+
+    name = "minimum"
+    symbol = "min"
+    operands = ("a", "b")
+    text = "minimum(a, b)"
+    why = "The smaller of the two wins; the other has no say."
+
+    @staticmethod
+    def forward(a: Value, b: Value) -> Value:
+        return cast(Value, np.minimum(a, b))
+
+    @contribution("g * (a < b) + g * (a == b) / 2", why=_WHY_SMALLER)
+    def to_a(g: Value, out: Value, a: Value, b: Value) -> Value:
+        return to_smaller(g, a, b)
+
+    @contribution("g * (b < a) + g * (a == b) / 2", why=_WHY_SMALLER)
+    def to_b(g: Value, out: Value, a: Value, b: Value) -> Value:
+        return to_smaller(g, b, a)
+
+    @staticmethod
+    def branches(a: Value, b: Value) -> Value:
+        return cast(Value, np.sign(np.subtract(a, b)))
+
+
+Mask = NDArray[np.bool_]
+
+
+class Where(Operation):
+    """a where a condition holds, b elsewhere."""
+
+    name = "where"
+    symbol = "where"
+    operands = ("a", "b")
+    text = "where(condition, a, b)"
+    why = (
+        "Each cell is taken from the first operand where the condition holds, else from the other."
+    )
+
+    @staticmethod
+    def forward(a: Value, b: Value, *, condition: Mask) -> Value:
+        return cast(Value, np.where(condition, a, b))
+
+    @contribution(
+        "where(condition, g, 0)",
+        why="Only where the condition holds has this operand been taken; elsewhere it has no say.",
+    )
+    def to_a(g: Value, out: Value, a: Value, b: Value, *, condition: Mask) -> Value:
+        return cast(Value, np.where(condition, g, 0.0))
+
+    @contribution(
+        "where(condition, 0, g)",
+        why="Only where the condition does not hold has this operand been taken.",
+    )
+    def to_b(g: Value, out: Value, a: Value, b: Value, *, condition: Mask) -> Value:
+        return cast(Value, np.where(condition, 0.0, g))
+
+    @staticmethod
+    def branches(a: Value, b: Value, *, condition: Mask) -> Value:
+        return cast(Value, condition)
+
+
+class MaskedFill(Operation):
+    """a number where a mask is set, a elsewhere."""
+
+    name = "masked_fill"
+    symbol = "mask"
+    operands = ("a",)
+    text = "where(mask, fill, a)"
+    why = "Where the mask is set the cell is replaced by a fixed number; the others stay."
+
+    @staticmethod
+    def forward(a: Value, *, mask: Mask, fill: float) -> Value:
+        return cast(Value, np.where(mask, fill, a))
+
+    @contribution(
+        "where(mask, 0, g)",
+        why="A cell that was replaced has no say in the result, so it receives no gradient.",
+    )
+    def to_a(g: Value, out: Value, a: Value, *, mask: Mask, fill: float) -> Value:
+        return cast(Value, np.where(mask, 0.0, g))
+
+    @staticmethod
+    def branches(a: Value, *, mask: Mask, fill: float) -> Value:
+        return cast(Value, mask)
+
+
+# ── cells and rows by number ──────────────────────────────────────────────────────────────────
+
+Indices = NDArray[np.intp]
+
+
+def places(index: Indices, dim: int) -> tuple[Indices, ...]:
+    """Where each gathered cell stands: its own place, but for the one number that was given."""
+    found: list[Any] = list(np.indices(index.shape))
+    found[dim] = index
+    return tuple(found)
+
+
+class Gather(Operation):
+    """One cell for each number in `index`, which says where it stands along a dimension."""
+
+    name = "gather"
+    symbol = "gather"
+    operands = ("a",)
+    text = "gather(a, index)"
+    why = "From each row the cells with the given numbers are picked out."
+    elementwise = False
+
+    @staticmethod
+    def forward(a: Array, *, dim: int, index: Indices) -> Value:
+        if not np.ndim(a):
+            return cast(Value, np.full(index.shape, a))
+        return cast(Value, a[places(index, dim)])
+
+    @contribution(
+        "scatter(g, index)",
+        why="The picked cells receive the upstream gradient, the others 0. "
+        "A cell picked several times receives the sum.",
+    )
+    def to_a(g: Value, out: Value, a: Array, *, dim: int, index: Indices) -> Value:
+        if not np.ndim(a):
+            return float(np.sum(g))
+        back = np.zeros(a.shape)
+        np.add.at(back, places(index, dim), cast(Any, g))  # counts cells that were picked twice
+        return back
+
+
+class Embedding(Operation):
+    """Rows of a table: the row of each number in `index`."""
+
+    name = "embedding"
+    symbol = "rows"
+    operands = ("weight",)
+    text = "embedding(index, weight)"
+    why = "Each number is replaced by its row of the table; the other rows are not used here."
+    elementwise = False
+
+    @staticmethod
+    def forward(weight: Array, *, index: Indices) -> Value:
+        return cast(Value, weight[index])
+
+    @contribution(
+        "scatter(g, index)",
+        why="Each row that was looked up receives the gradient of its copy, the others 0. "
+        "A row used several times receives the sum.",
+    )
+    def to_weight(g: Array, out: Array, weight: Array, *, index: Indices) -> Value:
+        back = np.zeros(weight.shape)
+        np.add.at(back, index, g)  # unlike back[index] += g this counts rows that were used twice
+        return back

@@ -112,7 +112,7 @@ class Norm(Operation):
     )
     def to_a(g: Value, out: Value, a: Value, *, dim: Dim, keepdim: bool) -> Value:
         share = np.where(np.equal(out, 0.0), 0.0, np.divide(g, out))
-        return cast(Value, expand(cast(Value, share), a, dim, keepdim) * a)
+        return expand(cast(Value, share), a, dim, keepdim) * a
 
     @staticmethod
     def branches(a: Value, *, dim: Dim, keepdim: bool) -> Value:

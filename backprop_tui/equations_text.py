@@ -26,6 +26,7 @@ from backprop_tui.engine.formula import (
 from backprop_tui.engine.graph import NodeName
 from backprop_tui.engine.trace import Trace
 from backprop_tui.lessons.base import Equation, Lesson
+from backprop_tui.lessons.equations import namespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,29 @@ class EquationLines:
 def equation_lines(
     lesson: Lesson, trace: Trace, sizes: Mapping[str, int] | None = None
 ) -> EquationLines:
-    """The lesson's equations. Without `sizes` the lesson's own are taken."""
-    notation = _Notation(lesson, trace, lesson.default_sizes() if sizes is None else sizes)
-    return EquationLines(
-        tuple(notation.line(equation) for equation in lesson.forward),
-        tuple(notation.line(equation) for equation in lesson.derivation),
-    )
+    """The lesson's equations. Without `sizes` the lesson's own are taken.
+
+    What an equation says about the steps inside of a node is left out while that node is closed.
+    """
+    given = lesson.default_sizes() if sizes is None else sizes
+    notation = _Notation(lesson, trace, given)
+
+    def lines(equations: tuple[Equation, ...]) -> tuple[EquationLine, ...]:
+        return tuple(
+            notation.line(equation)
+            for equation in equations
+            if not lesson.opens or _is_about_what_is_there(equation, trace, given)
+        )
+
+    return EquationLines(lines(lesson.forward), lines(lesson.derivation))
+
+
+def _is_about_what_is_there(equation: Equation, trace: Trace, sizes: Mapping[str, int]) -> bool:
+    try:
+        namespace(equation, trace, sizes)
+    except LookupError:
+        return False
+    return True
 
 
 class _Notation:

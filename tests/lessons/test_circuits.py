@@ -9,6 +9,7 @@ import pytest
 
 from backprop_tui.engine.run import record
 from backprop_tui.engine.trace import Trace, backward
+from backprop_tui.equations_text import equation_lines
 from backprop_tui.lessons import find_lesson
 from backprop_tui.lessons.base import default_leaves
 
@@ -105,6 +106,20 @@ def test_the_sigmoid_as_one_gate_gives_the_same() -> None:
     for name in ("w0", "x0", "w1", "x1", "w2", "p0", "p1", "s", "dot", "f"):
         assert value(closed, name) == pytest.approx(value(opened, name), rel=1e-14)
         assert gradient(closed, name) == pytest.approx(gradient(opened, name), rel=1e-14)
+
+
+def test_equations_about_the_gates_inside_are_shown_only_while_it_is_open() -> None:
+    lesson = find_lesson("sigmoid-neuron")
+    opened = equation_lines(lesson, run("sigmoid-neuron"))
+    closed = equation_lines(lesson, run("sigmoid-neuron", names=()))
+    assert len(opened.forward) == len(lesson.forward)
+    assert len(opened.derivation) == len(lesson.derivation)
+    assert [line.text for line in closed.forward] == [
+        "dot = w₀ · x₀ + w₁ · x₁ + w₂", "f = σ(dot)",
+    ]  # fmt: skip
+    assert [line.text for line in closed.derivation][:2] == [
+        "∂f/∂f = 1", "∂f/∂dot = f · (1 − f) · ∂f/∂f",
+    ]  # fmt: skip
 
 
 def test_a_large_sum_overflows_only_in_the_primitive_gates() -> None:

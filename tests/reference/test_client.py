@@ -21,6 +21,7 @@ from backprop_tui.reference.protocol import (
     Message,
     NumericReply,
     Restarting,
+    ScriptReply,
     Started,
     TorchReply,
 )
@@ -290,5 +291,18 @@ def test_large_leaves_arrive_whole() -> None:
         failed = await listener.wait_for(Failed)
         assert (failed.id, failed.what) == (number, "numeric")
         assert "unknown" in failed.reason
+
+    run(scenario)
+
+
+def test_a_script_is_handed_on_unless_it_is_stale() -> None:
+    async def scenario(listener: Listener) -> None:
+        lesson = find_lesson("plumbing")
+        leaves = default_leaves(lesson, {})
+        listener.client.request("plumbing", leaves, {}, script=True)
+        newest = listener.client.request("plumbing", leaves, {}, script=True)
+        reply = await listener.wait_for(ScriptReply)
+        assert reply.id == newest
+        assert len(reply.run.moments) == 20
 
     run(scenario)

@@ -15,11 +15,13 @@ import pytest
 
 from backprop_tui.lessons import find_lesson
 from backprop_tui.lessons.base import default_leaves
+from backprop_tui.lessons.script import compare_script
 from backprop_tui.reference.client import worker_command
 from backprop_tui.reference.protocol import (
     Failed,
     NumericReply,
     Request,
+    ScriptReply,
     Started,
     TorchLoaded,
     TorchMissing,
@@ -285,3 +287,28 @@ def test_the_module_can_be_run() -> None:
 def test_errors_become_one_line(error: Exception, line: str) -> None:
     assert one_line(error) == line
     assert len(one_line(ValueError("x" * 5000))) == 200
+
+
+# ── scripts ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_lessons_script_is_run_by_torch(loaded: Child) -> None:
+    lesson = find_lesson("plumbing")
+    assert lesson.script is not None
+    number = loaded.ask("plumbing", default_leaves(lesson, {}), script=True)
+    reply = loaded.wait_for(ScriptReply)
+    assert reply.id == number
+    comparison = compare_script(lesson.script, reply.run)
+    assert comparison.agree
+    assert comparison.cells > 500
+
+
+def test_a_script_is_run_only_when_asked_for(loaded: Child) -> None:
+    leaves = default_leaves(find_lesson("plumbing"), {})
+    loaded.ask("plumbing", leaves, numeric=False, edges=True)
+    kinds = [type(loaded.hear()), type(loaded.hear())]
+    number = loaded.ask("square", torch=False, numeric=False, script=True)
+    failed = loaded.wait_for(Failed)
+    assert ScriptReply not in kinds
+    assert (failed.id, failed.what) == (number, "script")
+    assert "square has no script" in failed.reason

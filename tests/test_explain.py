@@ -71,6 +71,7 @@ MATH = {
     "tanh": np.tanh, "exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos,
     "outer": np.outer, "nan": np.nan, "inf": np.inf, "array": np.array,
     "σ": lambda a: 1 / (1 + np.exp(-a)), "max": np.maximum,
+    "mean": np.mean,
 }  # fmt: skip
 
 
@@ -78,10 +79,18 @@ def calculated(text: str) -> Any:
     """What a line of numbers comes to, for someone with a calculator."""
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda m: f"**({m[0].translate(HIGH)})", text)
     text = text.replace("−", "-").replace("·", "*").replace("⊙", "*").replace("^", "**")
-    text = re.sub(r"\[([^\[\]]*)\]", lambda m: f"array([{', '.join(m[1].split())}])", text)
+    while "[" in text:  # from the inside out
+        text = re.sub(r"\[([^\[\]]*)\]", lambda m: _in_square_brackets(m[1]), text)
     text = re.sub(r"√(\([^()]*\)|[\d.e-]+)", r"(\1)**0.5", text)
     with np.errstate(all="ignore"):
         return eval(text, {"__builtins__": {}, **MATH})
+
+
+def _in_square_brackets(inside: str) -> str:
+    """[z > 0] is 1 where it is true and else 0; [1 2] is an array."""
+    if re.search("[<>=]", inside):
+        return f"(1.0 * ({inside.replace('=', '==')}))"
+    return f"array(({', '.join(inside.split())},))"
 
 
 def test_the_reader_reads() -> None:
@@ -89,6 +98,8 @@ def test_the_reader_reads() -> None:
     assert calculated("(−3)² − 1e−3") == 8.999
     assert calculated("√4 + √(9) · 2⁻¹") == 3.5
     assert list(calculated("[1 −2] ⊙ (1 − [0.5 0]²)")) == [0.75, -2.0]
+    assert calculated("2 · [2 > −1] + 3 · [2 = −1]") == 2.0
+    assert list(calculated("[4 5 6] ⊙ [[1.5 −1 0] > 0]")) == [4.0, 0.0, 0.0]
 
 
 def check_numbers(session: Session, tolerance: float = 1e-3) -> int:

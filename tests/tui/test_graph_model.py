@@ -12,6 +12,7 @@ from backprop_tui.engine.graph import NodeKind
 from backprop_tui.engine.run import record
 from backprop_tui.engine.trace import Trace, backward
 from backprop_tui.lessons import catalogue, find_lesson
+from backprop_tui.lessons.base import Lesson
 from backprop_tui.session import Session
 from backprop_tui.tui.graph_model import (
     ARRAY_WIDTH,
@@ -27,7 +28,7 @@ from backprop_tui.tui.graph_model import (
 EVERY = [
     (lesson.id, sizes)
     for lesson in catalogue()
-    for sizes in [{}, *([{"T": 1}, {"T": 3}, {"T": 6}] if lesson.sizes else [])]
+    for sizes in [{}, *([{"T": 1}, {"T": 3}, {"T": 6}] if "T" in lesson.default_sizes() else [])]
 ]
 
 
@@ -223,3 +224,68 @@ def test_a_long_chain_without_names_is_built_without_recursion_or_explosion() ->
     model = build(backward(record(space["program"], {"x": 1.0})), Zoom.ALL)
     assert len(model.boxes) == 301
     assert all(len(name) <= MAX_TITLE for name in names(model))
+
+
+# ── folded groups ─────────────────────────────────────────────────────────────────────────────
+
+
+def dense(x: Any, w: Any) -> Any:
+    z = x * w
+    p = z * x
+    return p
+
+
+def folding(xp: Any, *, x: Any, w: Any, v: Any) -> Any:
+    h = dense(x, w)
+    q = h + x
+    y = dense(q, v)
+    L = y * h
+    return L
+
+
+def test_a_folded_group_is_one_box_with_one_wire_for_each_value_that_it_uses() -> None:
+    trace = backward(record(folding, {"x": 0.5, "w": 1.5, "v": -0.7}))
+    model = build(trace, Zoom.ALL, frozenset({"h", "y"}))
+    assert names(model) == ["x", "w", "v", "h", "q", "y", "L"]
+    group = next(box for box in model.boxes.values() if box.name == "h")
+    graph = trace.graph
+    inside = (graph.index_of["dense/z"], graph.index_of["h"])
+    assert group.inside == inside
+    assert group.node == graph.index_of["h"]
+    assert group.operation == "dense ⊞2"
+    box = model.boxes_of[inside[0]]
+    assert box == model.boxes_of[inside[1]]
+    # x is used twice inside: one wire; z → h is inside: none.
+    into = [key for key in model.targets if key.startswith(f"{box[0]}:")]
+    assert sorted(model.boxes[model.targets[key]].name for key in into) == ["w", "x"]
+    assert (inside[1], 0) not in model.link_of
+    assert model.link_of[inside[0], 0] == model.link_of[inside[1], 1]
+    # What uses the group hangs on its box.
+    used = model.link_of[graph.index_of["q"], 0]
+    assert model.targets[used] == box[0]
+    assert set(model.drawing.routes) == set(model.link_of.values())
+
+
+def test_of_nested_folded_groups_the_outermost_is_drawn() -> None:
+    def outer(x: Any, w: Any) -> Any:
+        return dense(x, w) + 1.0
+
+    def program(xp: Any, *, x: Any, w: Any) -> Any:
+        y = outer(x, w)
+        return y * 2.0
+
+    trace = backward(record(program, {"x": 0.5, "w": 1.5}))
+    assert names(build(trace, Zoom.NAME, frozenset({"y", "y/dense"}))) == ["x", "w", "y", "output"]
+    inner = build(trace, Zoom.NAME, frozenset({"y/dense"}))
+    assert [b.operation for b in inner.boxes.values()] == ["", "", "dense ⊞2", "add 1", "mul 2"]
+
+
+@pytest.mark.parametrize("lesson", catalogue(), ids=lambda lesson: lesson.id)
+def test_every_lesson_can_be_folded_whole(lesson: Lesson) -> None:
+    session = Session(lesson)
+    groups = frozenset(group.id for group in session.trace.graph.groups)
+    model = build(session.trace, Zoom.ALL, groups)
+    outermost = sum(group.parent is None for group in session.trace.graph.groups)
+    assert sum(bool(box.inside) for box in model.boxes.values()) == outermost
+    drawn = {n.index for n in session.trace.graph if n.kind is not NodeKind.CONSTANT}
+    assert set(model.boxes_of) == drawn

@@ -209,3 +209,104 @@ def test_at_scale_3_the_states_are_flat_after_a_dozen_steps() -> None:
         assert np.max(1 - value_of(trace, f"h[t={t}]") ** 2) < 0.2
     found = sizes_of_gradients(trace)
     assert np.argmin(found) == 13 and found[0] > 1e4 * found[13]
+
+
+# ── rnn-batch ─────────────────────────────────────────────────────────────────────────────────
+
+CHARACTERS = "helo"
+TEXTS = [("hell", "ello"), ("olle", "lleh")]
+
+
+def as_text(rows: Any) -> str:
+    """The characters of rows with a single 1."""
+    assert all(sorted(row) == [0.0, 0.0, 0.0, 1.0] for row in rows)
+    return "".join(CHARACTERS[int(np.argmax(row))] for row in rows)
+
+
+def test_the_texts_are_those_of_the_words() -> None:
+    lesson = find_lesson("rnn-batch")
+    inputs, targets = lesson.leaf_named("inputs").default, lesson.leaf_named("targets").default
+    read = [(as_text(i), as_text(t)) for i, t in zip(inputs, targets, strict=True)]
+    assert read == TEXTS
+    assert all(i[1:] == t[:-1] for i, t in read)  # the next character
+
+
+@pytest.mark.parametrize("hidden", [1, 3, 8])
+def test_the_backward_pass_of_min_char_rnn_for_each_text_averaged(hidden: int) -> None:
+    """Karpathy's formulas for one text in columns: dy = p − onehot, dhraw = (1 − h²) · dh, dhnext.
+
+    The batch is two such texts, and its gradients are the mean of theirs.
+    """
+    leaves = default_leaves(find_lesson("rnn-batch"), {"hidden": hidden})
+    wxh, whh, why, bh, by, before = (
+        np.array(leaves[name]) for name in ("Wxh", "Whh", "Why", "bh", "by", "hs0")
+    )
+    names = ("Wxh", "Whh", "Why", "bh", "by")
+    expected = {name: np.zeros(np.shape(leaves[name])) for name in names}
+    expected["hs0"] = np.zeros((2, hidden))
+    loss = 0.0
+    for row, (read, wanted) in enumerate(TEXTS):
+        state, kept = before[row][:, None], []
+        for now, following in zip(read, wanted, strict=True):
+            column = np.eye(4)[:, [CHARACTERS.index(now)]]
+            previous, state = state, np.tanh(wxh @ column + whh @ state + bh.T)
+            scores = why @ state + by.T
+            share = np.exp(scores) / np.sum(np.exp(scores))
+            right = CHARACTERS.index(following)
+            loss -= np.log(share[right, 0]) / 2
+            kept.append((column, previous, state, share, right))
+        from_later = np.zeros((hidden, 1))
+        for column, previous, state, share, right in reversed(kept):
+            of_scores = share.copy()
+            of_scores[right] -= 1
+            expected["Why"] += of_scores @ state.T / 2
+            expected["by"] += of_scores.T / 2
+            of_state = why.T @ of_scores + from_later
+            raw = (1 - state**2) * of_state
+            expected["bh"] += raw.T / 2
+            expected["Wxh"] += raw @ column.T / 2
+            expected["Whh"] += raw @ previous.T / 2
+            from_later = whh.T @ raw
+        expected["hs0"][row] = from_later[:, 0] / 2
+    trace = run("rnn-batch", {"hidden": hidden})
+    assert trace.graph[trace.graph.output].value == pytest.approx(loss, rel=1e-12)
+    found = leaf_gradients(trace)
+    for name, gradient in expected.items():
+        assert_close(found[name], gradient, rel=1e-12, what=name)
+
+
+def test_the_batch_is_torchs_own_rnn_with_cross_entropy() -> None:
+    leaves = default_leaves(find_lesson("rnn-batch"), {"hidden": 3})
+    tensors = {name: torch.tensor(np.array(value)) for name, value in leaves.items()}
+    network = torch.nn.RNN(4, 3, batch_first=True, dtype=torch.float64)
+    head = torch.nn.Linear(3, 4, dtype=torch.float64)
+    copied = {
+        "Wxh": network.weight_ih_l0, "Whh": network.weight_hh_l0, "bh": network.bias_ih_l0,
+        "Why": head.weight, "by": head.bias,
+    }  # fmt: skip
+    with torch.no_grad():
+        for name, parameter in copied.items():
+            parameter.copy_(tensors[name].reshape(parameter.shape))
+        network.bias_hh_l0.zero_()
+    states, _ = network(tensors["inputs"], tensors["hs0"][None])
+    classes = tensors["targets"].argmax(-1)
+    loss = torch.nn.functional.cross_entropy(
+        head(states).reshape(8, 4), classes.reshape(8), reduction="sum"
+    )
+    loss = loss / 2
+    loss.backward()
+    trace = run("rnn-batch")
+    assert trace.graph[trace.graph.output].value == pytest.approx(loss.item(), rel=1e-12)
+    found = leaf_gradients(trace)
+    for name, parameter in copied.items():
+        expected = parameter.grad.numpy().reshape(np.shape(leaves[name]))
+        assert_close(found[name], expected, rel=1e-11, what=name)
+
+
+def test_the_gradient_of_the_scores_is_the_probabilities_minus_the_target() -> None:
+    trace = run("rnn-batch")
+    for t in range(1, 5):
+        onehot = [np.eye(4)[CHARACTERS.index(wanted[t - 1])] for _, wanted in TEXTS]
+        expected = (value_of(trace, f"ps[t={t}]") - onehot) / 2
+        np.testing.assert_allclose(gradient_of(trace, f"ys[t={t}]"), expected, rtol=1e-12)
+        np.testing.assert_allclose(np.sum(expected, axis=1), 0.0, atol=1e-15)

@@ -27,6 +27,9 @@ DASH = 8
 """How many dots a dash and the gap after it take."""
 
 ASCII_DOTS = {"solid": "*", "dashed": ".", "points": "o"}
+FARTHEST = 1e300
+"""No axis goes farther: there is room to calculate with its ends."""
+
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
@@ -107,6 +110,7 @@ class Drawing(NamedTuple):
 def linear_axis(low: float, high: float, most: int, *, room: bool = False) -> Axis:
     """An axis with up to about `most` round ticks; `room`: with a little room at its ends, but
     not below 0."""
+    low, high = max(-FARTHEST, min(low, FARTHEST)), max(-FARTHEST, min(high, FARTHEST))
     if not low < high:
         apart = abs(low) * 0.5 or 1.0
         low, high = low - apart, high + apart
@@ -121,13 +125,12 @@ def linear_axis(low: float, high: float, most: int, *, room: bool = False) -> Ax
 
 def log_axis(low: float, high: float, most: int) -> Axis:
     """An axis from one power of ten to another."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    last = max(last, first + 1)
+    low, high = (max(1 / FARTHEST, min(end, FARTHEST)) for end in (low, high))
+    first = math.floor(math.log10(low))
+    last = max(math.ceil(math.log10(high)), first + 1)
     every = math.ceil((last - first) / max(1, most))
-    # A float goes from 1e-323 to 1e308.
-    powers = range(max(first, -323), min(last, 308) + 1)
-    ticks = tuple((float(f"1e{p}"), _power(p)) for p in powers if p % every == 0)
-    return Axis(float(f"1e{powers[0]}"), float(f"1e{powers[-1]}"), ticks, logarithmic=True)
+    ticks = tuple((float(f"1e{p}"), _power(p)) for p in range(first, last + 1) if p % every == 0)
+    return Axis(float(f"1e{first}"), float(f"1e{last}"), ticks, logarithmic=True)
 
 
 def _power(power: int) -> str:

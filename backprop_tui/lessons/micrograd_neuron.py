@@ -121,7 +121,7 @@ LESSON = Lesson(
             "Raise it: its gradient is 1, so o grows by about as much as w1 does.",
         ),
     ),
-    plot=Plot("activation", "o"),
+    plot=Plot("along", "b"),
     references=(
         "A. Karpathy, Neural Networks: Zero to Hero, lecture 1 (micrograd): x = (2, 0), "
         "w = (−3, 1), b = 6.8813735870195432 give o = 0.7071, and the gradients of x1, w1, x2, w2 "

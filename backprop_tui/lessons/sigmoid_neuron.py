@@ -116,7 +116,7 @@ LESSON = Lesson(
             "silent learns nothing from this example.",
         ),
     ),
-    plot=Plot("activation", "f"),
+    plot=Plot("along", "w2"),
     references=(
         "CS231n, 'Backpropagation, Intuitions', the sigmoid example: w = (2, −3, −3) and "
         "x = (−1, −2) give dot = 1, f = 0.73, dw = (−0.20, −0.39, 0.20) and dx = (0.39, −0.59)",

@@ -8,9 +8,9 @@ does the same for the forward pass. Terms are made only up to a limit, their num
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import chain, islice, product
 from typing import Any, cast
 
 import numpy as np
@@ -18,8 +18,9 @@ import numpy as np
 from backprop_tui.engine.broadcasting import shape_of
 from backprop_tui.engine.formula import Segment, Segments, Symbol, as_text, render, subscript
 from backprop_tui.engine.graph import Edge, Node, NodeKind
-from backprop_tui.engine.operations import Operation, Value
-from backprop_tui.engine.operations.products import Dot, MatrixMatrix, MatrixVector, VectorMatrix
+from backprop_tui.engine.operations import Array, Operation, Value
+from backprop_tui.engine.operations.arrangement import Expand, Permute, Repeat
+from backprop_tui.engine.operations.contractions import CONTRACTIONS, Axes, axes_of
 from backprop_tui.engine.operations.reductions import Mean, Sum, averaged, reduced_dims
 from backprop_tui.engine.operations.shapes import (
     Cat,
@@ -29,6 +30,17 @@ from backprop_tui.engine.operations.shapes import (
     Stack,
     Transpose,
     Unsqueeze,
+)
+from backprop_tui.engine.operations.spatial import (
+    Conv1d,
+    Conv1dWithoutBias,
+    Conv2d,
+    Conv2dWithoutBias,
+    MaxPool1d,
+    MaxPool2d,
+    Meeting,
+    Meetings,
+    winners,
 )
 from backprop_tui.engine.trace import Trace
 from backprop_tui.explain import Notation
@@ -248,13 +260,17 @@ MAX_DEPTH = 8
 def _sent(writer: _Writer, edge: Edge, cell: Cell, depth: int = 0) -> _Draft:
     """What an edge sends to a cell of its operand."""
     op = cast(type[Operation], writer.graph.records[edge.source].op)
-    if op.elementwise:
+    if op.elementwise or op is Expand:
         return _sent_by_cells(writer, edge, cell)
     if op in _PRODUCTS:
         return _sent_by_product(writer, edge, cell)
+    if op in _CONVOLUTIONS:
+        return _sent_by_convolution(writer, edge, cell)
+    if op in _POOLINGS:
+        return _sent_by_pooling(writer, edge, cell)
     if op is Sum or op is Mean:
         return _sent_by_reduction(writer, edge, cell)
-    if op is Index:
+    if op is Index or op is Repeat:
         return _sent_by_index(writer, edge, cell)
     if op in _MOVES:
         return _sent_by_move(writer, edge, cell, depth)
@@ -357,61 +373,73 @@ def _bracketed(body: Segments) -> Segments:
     return (Segment("(", "operator"), *body, Segment(")", "operator"))
 
 
-# The factors of each term of a product's contribution. For the operand in a slot: the formula, and
-# the indices of both operands, the upstream gradient and the sum, in letters. The operand's own
-# letters are those of the cell; the letter that is left is summed over.
+# Each term of a product is a cell of one operand times a cell of the other: axes with one letter
+# run together (`contractions.axes_of`). Sending to an operand, its own letters are those of the
+# cell, and the others are summed over: the upstream cell times the other operand's cell.
 
-_PRODUCTS: dict[type[Operation], tuple[str, str, str]] = {
-    Dot: ("k", "k", ""),
-    MatrixVector: ("ik", "k", "i"),
-    VectorMatrix: ("k", "kj", "j"),
-    MatrixMatrix: ("ik", "kj", "ij"),
-}
-"""The indices of a, b and the result, in letters: (a @ b)[i,j] is the sum of a[i,k] · b[k,j]."""
+_PRODUCTS = CONTRACTIONS
+
+
+def _axes(writer: _Writer, node: Node) -> Axes:
+    shapes = [shape_of(writer.graph.records[i].value) for i in node.operands]
+    return axes_of(cast(type[Operation], node.op), node.params, shapes)
+
+
+def _where(letters: Sequence[str], known: Mapping[str, Any]) -> Any:
+    """The index for these letters; an axis without one was repeated and has one cell."""
+    return tuple([known[letter] if letter else 0 for letter in letters])
 
 
 def _sent_by_product(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
     """Products: the other operand's cells times the upstream cells, as the indices demand."""
     trace, node = writer.trace, writer.graph[edge.source]
-    letters = _PRODUCTS[cast(type[Operation], node.op)]
-    known = dict(zip(letters[edge.slot], cell, strict=True))
-    other = 1 - edge.slot
-    operand = node.operands[other]
+    if edge.slot == 2:
+        return _sent_to_bias(writer, edge, cell, len(shape_of(node.value)) - 1)
+    axes = _axes(writer, node)
+    own, others = (axes.a, axes.b) if edge.slot == 0 else (axes.b, axes.a)
+    known: dict[str, Any] = {x: i for x, i in zip(own, cell, strict=True) if x}
+    operand = node.operands[1 - edge.slot]
     value = writer.graph.records[operand].value
     upstream = cast(Value, trace.gradients[edge.source])
-    free = [x for x in "ijk" if x not in known and x in letters[other] + letters[2]]
-    lengths = _lengths(letters, writer, node)
+    free = [x for x in dict.fromkeys((*axes.out, *others)) if x and x not in known]
     # The rules have the upstream gradient on the side of the operand that it replaces.
     text = "g * x" if edge.slot == 0 else "x * g"
 
-    def symbols(where: dict[str, int | str]) -> dict[str, Symbol]:
+    def symbols(where: Mapping[str, Any]) -> dict[str, Symbol]:
         return {
-            "g": writer.gradient(edge.source, tuple(where[x] for x in letters[2])),
-            "x": writer.value(operand, tuple(where[x] for x in letters[other])),
+            "g": writer.gradient(edge.source, _where(axes.out, where)),
+            "x": writer.value(operand, _where(others, where)),
         }
 
     def term(numbers: tuple[int, ...]) -> Term:
         where = {**known, **dict(zip(free, numbers, strict=True))}
-        g = _at(upstream, tuple(where[x] for x in letters[2]))
-        x = _at(value, tuple(where[y] for y in letters[other]))
-        return writer.term(text, symbols(dict(where)), {"g": g, "x": x}, _times(g, x))
+        g, x = _at(upstream, _where(axes.out, where)), _at(value, _where(others, where))
+        return writer.term(text, symbols(where), {"g": g, "x": x}, _times(g, x))
 
     rule: Segments = ()
     if free:
         general = symbols({**known, **dict(zip(free, _letters(len(free)), strict=True))})
         rule = _sum(_letters(len(free)), render(text, lambda name, _: general[name]))
-    ranges = [range(lengths[x]) for x in free]
+    ranges = [range(axes.lengths[x]) for x in free]
     sent = _at(cast(Value, trace.contribution(edge)), cell)
     return _Draft(math.prod(map(len, ranges)), map(term, product(*ranges)), sent, rule)
 
 
-def _lengths(letters: Sequence[str], writer: _Writer, node: Node) -> dict[str, int]:
-    """How far each letter of a product runs."""
-    found: dict[str, int] = {}
-    for names, operand in zip(letters, node.operands, strict=False):
-        shape = shape_of(writer.graph.records[operand].value)
-        found.update(zip(names, shape, strict=True))
-    return found
+def _sent_to_bias(writer: _Writer, edge: Edge, cell: Cell, axis: int) -> _Draft:
+    """A bias: the upstream cells of every place at which it was added. `axis`: its own."""
+    trace, node = writer.trace, writer.graph[edge.source]
+    upstream = cast(Value, trace.gradients[edge.source])
+    ranges = [cell if i == axis else range(n) for i, n in enumerate(shape_of(node.value))]
+    count = math.prod(map(len, ranges))
+    terms = (_copy(writer, edge.source, at, _at(upstream, at)) for at in product(*ranges))
+    note, rule = "", cast(Segments, ())
+    if count > 1:
+        name = writer.notation.value(edge.target).text
+        note = f"{name} was added {count} times: what comes back is added up"
+        names = iter(_letters(len(ranges) - 1))
+        place = tuple(cell[0] if i == axis else next(names) for i in range(len(ranges)))
+        rule = _sum(_letters(len(ranges) - 1), _one(writer.gradient(edge.source, place)))
+    return _Draft(count, terms, _at(cast(Value, trace.contribution(edge)), cell), rule, note)
 
 
 def _times(a: float, b: float) -> float:
@@ -452,7 +480,8 @@ def _sent_by_index(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
     picked = [tuple(int(i) for i in at) for at in np.argwhere(places)]
     note = "" if picked else "not picked here: 0"
     if len(picked) > 1:
-        note = f"picked {len(picked)} times: what comes back is added up"
+        word = "picked" if node.op is Index else "copied"
+        note = f"{word} {len(picked)} times: what comes back is added up"
     terms = (_copy(writer, edge.source, at, _at(upstream, at)) for at in picked)
     value = _at(cast(Value, trace.contribution(edge)), cell)
     return _Draft(len(picked), terms, value, note=note)
@@ -495,12 +524,130 @@ def _sent_by_anything(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
     return _Draft(1, (Term(symbols, (), value, writer.number(value)),), value)
 
 
+def _meetings(writer: _Writer, node: Node) -> Meetings:
+    x, w = (shape_of(writer.graph.records[i].value) for i in node.operands[:2])
+    return Meetings(x, w, shape_of(node.value), **node.params)
+
+
+def _steps(node: Node) -> tuple[Cell, Cell, Cell]:
+    """Stride, padding and dilation of a convolution."""
+    return node.params["stride"], node.params["padding"], node.params["dilation"]
+
+
+def _named(lengths: Sequence[int]) -> tuple[list[str], list[int | str]]:
+    """A letter for each index that runs, and the index: 0 where there is only one cell."""
+    letters = _letters(sum(length > 1 for length in lengths))
+    names = iter(letters)
+    return letters, [next(names) if length > 1 else 0 for length in lengths]
+
+
+def _affine(start: int, step: int, name: int | str) -> int | str:
+    """start + step · name, as an index: `2k+1`."""
+    if isinstance(name, int):
+        return start + step * name
+    running = ("−" if step < 0 else "") + (f"{abs(step)}" if abs(step) > 1 else "") + name
+    if step < 0:
+        return f"{start}{running}" if start else running
+    return f"{running}{start:+d}".replace("-", "−") if start else running
+
+
+def _sent_by_convolution(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
+    """To a weight the input's cells times the upstream cells, at every position; to the input the
+    weights times the upstream cells, for every window that has seen the cell."""
+    trace, node = writer.trace, writer.graph[edge.source]
+    space = len(node.params["stride"])
+    if edge.slot == 2:
+        return _sent_to_bias(writer, edge, cell, len(shape_of(node.value)) - space - 1)
+    to_weight = edge.slot == 1
+    other = node.operands[1 - edge.slot]
+    value = writer.graph.records[other].value
+    upstream = cast(Value, trace.gradients[edge.source])
+    meetings = _meetings(writer, node)
+    met = list(meetings.of_weight(cell) if to_weight else meetings.of_input(cell))
+
+    def term(meeting: Meeting) -> Term:
+        at = meeting.input if to_weight else meeting.weight
+        symbols = {
+            "a": writer.value(other, at),
+            "g": writer.gradient(edge.source, meeting.out),
+        }
+        numbers = {"a": _at(value, at), "g": _at(upstream, meeting.out)}
+        return writer.term("a * g", symbols, numbers, _times(numbers["a"], numbers["g"]))
+
+    draw = _meetings_of_weight if to_weight else _meetings_of_input
+    letters, at, out, full = draw(node, cell, shape_of(value))
+    note = ""
+    if not met:
+        note = "it has only met padding: 0" if to_weight else "no window has seen it: 0"
+    elif to_weight and len(met) < full:
+        note = f"at {full - len(met)} of {full} positions it has met only padding: 0"
+    rule: Segments = ()
+    if letters and len(met) > 1:
+        general = {"a": writer.value(other, at), "g": writer.gradient(edge.source, out)}
+        rule = _sum(letters, render("a * g", lambda name, _: general[name]))
+    sent = _at(cast(Value, trace.contribution(edge)), cell)
+    return _Draft(len(met), map(term, met), sent, rule, note)
+
+
+_General = tuple[list[str], Place, Place, int]
+"""The letters of a sum, the indices of its two factors, and how many terms it would have if
+nothing was padding."""
+
+
+def _meetings_of_weight(node: Node, cell: Cell, input: Cell) -> _General:
+    """In general: where a cell of a kernel meets the input, and what comes back from there."""
+    space, shape = len(node.params["stride"]), shape_of(node.value)
+    o, c, *tap = cell
+    letters, place = _named((*shape[: -space - 1], *shape[-space:]))
+    lead, running = place[: len(place) - space], place[len(place) - space :]
+    along = zip(running, tap, *_steps(node), strict=True)
+    at = [_affine(k * d - p, s, i) for i, k, s, p, d in along]
+    full = math.prod(shape) // shape[-space - 1]
+    return letters, (*lead, c, *at), (*lead, o, *running), full
+
+
+def _meetings_of_input(node: Node, cell: Cell, weight: Cell) -> _General:
+    """In general: the weights that a cell of the input meets, and what comes back from there.
+
+    No letters with a stride: which windows have seen the cell is no plain sum then.
+    """
+    space = len(node.params["stride"])
+    *lead, c = cell[:-space]
+    letters, (o, *taps) = _named((weight[0], *weight[2:]))
+    along = zip(cell[-space:], taps, *_steps(node), strict=True)
+    back = [_affine(i + p, -d, k) for i, k, _, p, d in along]
+    if any(stride > 1 for stride in node.params["stride"]):
+        letters = []
+    return letters, (o, c, *taps), (*lead, o, *back), math.prod(weight) // weight[1]
+
+
+def _sent_by_pooling(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
+    """Max pooling: the upstream cells of the windows whose largest cell it was."""
+    trace, node = writer.trace, writer.graph[edge.source]
+    a = cast(Array, writer.graph.records[edge.target].value)
+    taken = winners(a, **node.params) == _flat(writer, edge.target, cell)
+    upstream = cast(Value, trace.gradients[edge.source])
+    won = [tuple(int(i) for i in at) for at in np.argwhere(taken)]
+    note = "the largest of its window" if won else "the largest of no window: 0"
+    if len(won) > 1:
+        note = f"the largest of {len(won)} windows: what comes back is added up"
+    terms = (_copy(writer, edge.source, at, _at(upstream, at)) for at in won)
+    return _Draft(len(won), terms, _at(cast(Value, trace.contribution(edge)), cell), note=note)
+
+
 def _copy(writer: _Writer, source: int, at: Cell, value: float) -> Term:
     return Term(_one(writer.gradient(source, at)), (), value, writer.number(value))
 
 
-_MOVES: frozenset[type[Operation]] = frozenset({Transpose, Reshape, Squeeze, Unsqueeze, Cat, Stack})
+_MOVES: frozenset[type[Operation]] = frozenset(
+    {Transpose, Permute, Reshape, Squeeze, Unsqueeze, Cat, Stack}
+)
 """Operations that put cells elsewhere and change none of them."""
+
+_CONVOLUTIONS: frozenset[type[Operation]] = frozenset(
+    {Conv1d, Conv1dWithoutBias, Conv2d, Conv2dWithoutBias}
+)
+_POOLINGS: frozenset[type[Operation]] = frozenset({MaxPool1d, MaxPool2d})
 
 
 def _moved(writer: _Writer, node: Node) -> Any:
@@ -539,10 +686,14 @@ def _computed(writer: _Writer, node: Node, cell: Cell) -> _Draft:
         return _computed_by_cells(writer, node, cell)
     if op in _PRODUCTS:
         return _computed_by_product(writer, node, cell)
+    if op in _CONVOLUTIONS:
+        return _computed_by_convolution(writer, node, cell)
+    if op in _POOLINGS:
+        return _computed_by_pooling(writer, node, cell)
     if op is Sum or op is Mean:
         return _computed_by_reduction(writer, node, cell)
     value = _at(node.value, cell)
-    if op in _MOVES or op is Index:
+    if op in _MOVES or op in (Index, Expand, Repeat):
         return _computed_by_move(writer, node, cell)
     symbols = (*writer.notation.forward_formula(node), Segment(_index(cell), "operator"))
     return _Draft(1, (Term(symbols, (), value, writer.number(value)),), value)
@@ -561,28 +712,82 @@ def _computed_by_cells(writer: _Writer, node: Node, cell: Cell) -> _Draft:
 
 
 def _computed_by_product(writer: _Writer, node: Node, cell: Cell) -> _Draft:
-    letters = _PRODUCTS[cast(type[Operation], node.op)]
-    known = dict(zip(letters[2], cell, strict=True))
-    a, b = node.operands
+    axes = _axes(writer, node)
+    known: dict[str, Any] = dict(zip(axes.out, cell, strict=True))
+    a, b, *bias = node.operands
     left, right = (writer.graph.records[i].value for i in (a, b))
+    free = [x for x in dict.fromkeys((*axes.a, *axes.b)) if x and x not in known]
 
-    def symbols(k: int | str) -> dict[str, Symbol]:
-        where: dict[str, int | str] = {**known, "k": k}
+    def symbols(where: Mapping[str, Any]) -> dict[str, Symbol]:
         return {
-            "a": writer.value(a, tuple(where[x] for x in letters[0])),
-            "b": writer.value(b, tuple(where[x] for x in letters[1])),
+            "a": writer.value(a, _where(axes.a, where)),
+            "b": writer.value(b, _where(axes.b, where)),
         }
 
-    def term(k: int) -> Term:
-        where = {**known, "k": k}
-        x = _at(left, tuple(where[y] for y in letters[0]))
-        y = _at(right, tuple(where[z] for z in letters[1]))
-        return writer.term("a * b", symbols(k), {"a": x, "b": y}, _times(x, y))
+    def term(numbers: tuple[int, ...]) -> Term:
+        where = {**known, **dict(zip(free, numbers, strict=True))}
+        x, y = _at(left, _where(axes.a, where)), _at(right, _where(axes.b, where))
+        return writer.term("a * b", symbols(where), {"a": x, "b": y}, _times(x, y))
 
-    count = _lengths(letters, writer, node)["k"]
-    general = symbols("k")
-    rule = _sum(["k"], render("a * b", lambda name, _: general[name]))
-    return _Draft(count, map(term, range(count)), _at(node.value, cell), rule)
+    rule: Segments = ()
+    if free:
+        general = symbols({**known, **dict(zip(free, _letters(len(free)), strict=True))})
+        rule = _sum(_letters(len(free)), render("a * b", lambda name, _: general[name]))
+    ranges = [range(axes.lengths[x]) for x in free]
+    terms: Iterable[Term] = map(term, product(*ranges))
+    count = math.prod(map(len, ranges))
+    return _with_bias(writer, _Draft(count, terms, _at(node.value, cell), rule), bias, cell[-1:])
+
+
+def _with_bias(writer: _Writer, draft: _Draft, bias: Sequence[int], cell: Cell) -> _Draft:
+    """The terms, and the bias after them if there is one."""
+    if not bias:
+        return draft
+    here = _at(writer.graph.records[bias[0]].value, cell)
+    shown = _one(writer.value(bias[0], cell))
+    rule = (*draft.rule, Segment(" + ", "operator"), *shown) if draft.rule else ()
+    terms = chain(draft.terms, (Term(shown, (), here, writer.number(here)),))
+    return _Draft(draft.count + 1, terms, draft.value, rule, draft.note)
+
+
+def _computed_by_convolution(writer: _Writer, node: Node, cell: Cell) -> _Draft:
+    """The input's cells under the kernel, times the kernel."""
+    x, w, *bias = node.operands
+    input, weight = (writer.graph.records[i].value for i in (x, w))
+    met = list(_meetings(writer, node).of_result(cell))
+
+    def term(meeting: Meeting) -> Term:
+        symbols = {"x": writer.value(x, meeting.input), "w": writer.value(w, meeting.weight)}
+        numbers = {"x": _at(input, meeting.input), "w": _at(weight, meeting.weight)}
+        return writer.term("x * w", symbols, numbers, _times(numbers["x"], numbers["w"]))
+
+    space = len(node.params["stride"])
+    full = math.prod(shape_of(weight)[1:])
+    note = "" if len(met) == full else "where the kernel looks over the edge there is padding: 0"
+    rule: Segments = ()
+    if len(met) > 1:
+        letters, (c, *taps) = _named(shape_of(weight)[1:])
+        at = [
+            _affine(s * i - p, d, k)
+            for i, s, p, d, k in zip(cell[-space:], *_steps(node), taps, strict=True)
+        ]
+        symbols = {
+            "x": writer.value(x, (*cell[: -space - 1], c, *at)),
+            "w": writer.value(w, (cell[-space - 1], c, *taps)),
+        }
+        rule = _sum(letters, render("x * w", lambda name, _: symbols[name]))
+    draft = _Draft(len(met), map(term, met), _at(node.value, cell), rule, note)
+    return _with_bias(writer, draft, bias, (cell[-space - 1],))
+
+
+def _computed_by_pooling(writer: _Writer, node: Node, cell: Cell) -> _Draft:
+    """The largest cell of the window."""
+    (operand,) = node.operands
+    a = cast(Array, writer.graph.records[operand].value)
+    at = _cell(int(winners(a, **node.params)[cell]), a.shape)
+    here = _at(a, at)
+    term = Term(_one(writer.value(operand, at)), (), here, writer.number(here))
+    return _Draft(1, (term,), _at(node.value, cell), note="the largest cell of its window")
 
 
 def _computed_by_reduction(writer: _Writer, node: Node, cell: Cell) -> _Draft:

@@ -303,11 +303,12 @@ def test_a_cell_that_there_is_not_is_an_error(linear: Trace) -> None:
 
 def test_operations_offered_are_covered() -> None:
     """Every operation that only `_sent_by_anything` can explain would be a gap."""
-    from backprop_tui.cells import _MOVES, _PRODUCTS
+    from backprop_tui.cells import _CONVOLUTIONS, _MOVES, _POOLINGS, _PRODUCTS
     from backprop_tui.engine.operations import REGISTRY
+    from backprop_tui.engine.operations.arrangement import Expand, Repeat
     from backprop_tui.engine.operations.reductions import Mean, Sum
     from backprop_tui.engine.operations.shapes import Index
 
     assert xp is not None  # importing it registers everything
-    known = {*_MOVES, *_PRODUCTS, Sum, Mean, Index}
+    known = {*_MOVES, *_PRODUCTS, *_CONVOLUTIONS, *_POOLINGS, Sum, Mean, Index, Expand, Repeat}
     assert [op.name for op in REGISTRY if not op.elementwise and op not in known] == []

@@ -77,4 +77,4 @@ class Repeat(Operation):
         own = (*[1] * (len(sizes) - len(shape_of(a))), *shape_of(a))
         # Before each axis of the operand, one of its copies.
         apart = np.reshape(g, [length for pair in zip(sizes, own, strict=True) for length in pair])
-        return np.sum(apart, axis=tuple(range(0, apart.ndim, 2))).reshape(shape_of(a))
+        return np.reshape(np.sum(apart, axis=tuple(range(0, apart.ndim, 2))), shape_of(a))

@@ -6,7 +6,7 @@ products of plain vectors and matrices stand in `products`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -19,6 +19,9 @@ from backprop_tui.engine.operations.products import (
     VectorMatrix,
     dot,
 )
+
+matmul = cast(Callable[[Array, Array], Array], np.matmul)
+"""a @ b for batches: `dot` would pair all of them with all."""
 
 
 class BatchedMatmul(Operation):
@@ -33,7 +36,7 @@ class BatchedMatmul(Operation):
 
     @staticmethod
     def forward(a: Array, b: Array) -> Value:
-        return np.matmul(a, b)
+        return matmul(a, b)
 
     @contribution(
         "g @ b.mT",
@@ -41,7 +44,7 @@ class BatchedMatmul(Operation):
         "transposed: for each place in the batch on its own.",
     )
     def to_a(g: Array, out: Array, a: Array, b: Array) -> Value:
-        return np.matmul(g, np.swapaxes(b, -1, -2))
+        return matmul(g, np.swapaxes(b, -1, -2))
 
     @contribution(
         "a.mT @ g",
@@ -49,7 +52,7 @@ class BatchedMatmul(Operation):
         "for each place in the batch on its own.",
     )
     def to_b(g: Array, out: Array, a: Array, b: Array) -> Value:
-        return np.matmul(np.swapaxes(a, -1, -2), g)
+        return matmul(np.swapaxes(a, -1, -2), g)
 
 
 class BatchedMatrixVector(Operation):
@@ -64,7 +67,7 @@ class BatchedMatrixVector(Operation):
 
     @staticmethod
     def forward(a: Array, b: Array) -> Value:
-        return np.matmul(a, b)
+        return matmul(a, b)
 
     @contribution(
         "outer(g, b)",
@@ -95,7 +98,7 @@ class VectorBatchedMatrix(Operation):
 
     @staticmethod
     def forward(a: Array, b: Array) -> Value:
-        return np.matmul(a, b)
+        return matmul(a, b)
 
     @contribution(
         "matrix(b.mT).T @ flat(g)",
@@ -147,18 +150,18 @@ class Outer(Operation):
 
 
 def _affine(input: Array, weight: Array) -> Array:
-    return dot(input, weight.T) if input.ndim <= 2 else np.matmul(input, weight.T)
+    return dot(input, weight.T) if input.ndim <= 2 else matmul(input, weight.T)
 
 
 def _to_layer_input(g: Array, weight: Array) -> Array:
-    return dot(g, weight) if g.ndim <= 2 else np.matmul(g, weight)
+    return dot(g, weight) if g.ndim <= 2 else matmul(g, weight)
 
 
 def _to_layer_weight(g: Array, input: Array) -> Array:
     """Upstream gradient transposed times input, one matrix for each place in the batch."""
     if g.ndim == 1:
         return g[:, None] * input
-    return np.matmul(np.swapaxes(g, -1, -2), input)
+    return matmul(np.swapaxes(g, -1, -2), input)
 
 
 _WHY_INPUT = (

@@ -7,8 +7,8 @@ flipped. The parameters are tuples, one number for each spatial dimension.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from backprop_tui.engine.operations.base import Array, Operation, Value, contrib
 
 Sizes = tuple[int, ...]
 """A number for each spatial dimension."""
-
-Slices = tuple[slice, ...]
 
 
 def padded(a: Array, padding: Sizes, fill: float = 0.0) -> Array:
@@ -28,11 +26,14 @@ def padded(a: Array, padding: Sizes, fill: float = 0.0) -> Array:
     return np.pad(a, widths, constant_values=fill)
 
 
-def strided(start: Sizes, counts: Sizes, stride: Sizes) -> Slices:
-    """From `start` on so many cells, `stride` apart, in each spatial dimension."""
-    return tuple(
-        slice(first, first + step * (count - 1) + 1, step)
-        for first, count, step in zip(start, counts, stride, strict=True)
+def strided(start: Sizes, counts: Sizes, stride: Sizes) -> Any:
+    """The index of so many cells from `start` on, `stride` apart, in each spatial dimension."""
+    return (
+        ...,
+        *(
+            slice(first, first + step * (count - 1) + 1, step)
+            for first, count, step in zip(start, counts, stride, strict=True)
+        ),
     )
 
 
@@ -40,6 +41,11 @@ def taps(kernel: Sizes, dilation: Sizes) -> Iterator[tuple[Sizes, Sizes]]:
     """Each cell of a kernel, and how far from the window's corner it looks."""
     for cell in np.ndindex(kernel):
         yield cell, tuple(k * d for k, d in zip(cell, dilation, strict=True))
+
+
+def _all(cell: Sizes) -> Any:
+    """The index of one cell of all kernels."""
+    return (..., *cell)
 
 
 def positions(
@@ -60,8 +66,8 @@ def convolved(input: Array, weight: Array, stride: Sizes, padding: Sizes, dilati
     lead = input.shape[: -space - 1]
     flat = np.zeros((*lead, weight.shape[0], int(np.prod(counts))))
     for cell, offset in taps(kernel, dilation):
-        seen = wide[(..., *strided(offset, counts, stride))]
-        flat += np.matmul(weight[(..., *cell)], seen.reshape(*lead, weight.shape[1], -1))
+        seen = wide[strided(offset, counts, stride)]
+        flat += np.matmul(weight[_all(cell)], seen.reshape(*lead, weight.shape[1], -1))
     return flat.reshape(*lead, weight.shape[0], *counts)
 
 
@@ -74,12 +80,9 @@ def to_kernel_input(
     back = np.zeros_like(padded(input, padding))
     flat = g.reshape(*lead, weight.shape[0], -1)
     for cell, offset in taps(kernel, dilation):
-        spread = np.matmul(weight[(..., *cell)].T, flat)
-        back[(..., *strided(offset, counts, stride))] += spread.reshape(
-            *lead, weight.shape[1], *counts
-        )
-    inner = tuple(slice(p, p + n) for p, n in zip(padding, input.shape[-space:], strict=True))
-    return back[(..., *inner)]
+        spread = np.matmul(weight[_all(cell)].T, flat)
+        back[strided(offset, counts, stride)] += spread.reshape(*lead, weight.shape[1], *counts)
+    return cast(Array, back[strided(padding, input.shape[-space:], (1,) * space)])
 
 
 def to_kernel(
@@ -92,9 +95,9 @@ def to_kernel(
     flat = g.reshape(*lead, weight.shape[0], -1)
     found = np.zeros_like(weight)
     for cell, offset in taps(kernel, dilation):
-        seen = wide[(..., *strided(offset, counts, stride))].reshape(*lead, weight.shape[1], -1)
+        seen = wide[strided(offset, counts, stride)].reshape(*lead, weight.shape[1], -1)
         products = np.matmul(flat, np.swapaxes(seen, -1, -2))
-        found[(..., *cell)] = products.sum(axis=0) if lead else products
+        found[_all(cell)] = products.sum(axis=0) if lead else products
     return found
 
 
@@ -265,6 +268,67 @@ class Conv2dWithoutBias(Operation):
         return to_kernel(g, input, weight, stride, padding, dilation)
 
 
+class Meeting(NamedTuple):
+    """A cell of the input, the cell of a kernel that it meets, and where the product goes."""
+
+    input: Sizes
+    weight: Sizes
+    out: Sizes
+
+
+class Meetings:
+    """Which cells meet in a convolution. In the padding there are no cells: nothing meets there."""
+
+    def __init__(
+        self, input: Sizes, weight: Sizes, out: Sizes,
+        *, stride: Sizes, padding: Sizes, dilation: Sizes,
+    ) -> None:  # fmt: skip
+        """The shapes of input, kernels and result, and the convolution's parameters."""
+        self._space = len(stride)
+        self._input, self._weight, self._out = input, weight, out
+        self._steps = tuple(zip(stride, padding, dilation, strict=True))
+
+    def of_result(self, cell: Sizes) -> Iterator[Meeting]:
+        """What is added up in a cell of the result."""
+        (*example, o), place = self._parted(cell)
+        for c, *tap in np.ndindex(self._weight[1:]):
+            at = self._seen(place, tap)
+            if self._inside(at, self._input):
+                yield Meeting((*example, c, *at), (o, c, *tap), cell)
+
+    def of_weight(self, cell: Sizes) -> Iterator[Meeting]:
+        """Where a cell of a kernel is used."""
+        o, c, *tap = cell
+        for example in np.ndindex(self._out[: -self._space - 1]):
+            for place in np.ndindex(self._out[-self._space :]):
+                at = self._seen(place, tap)
+                if self._inside(at, self._input):
+                    yield Meeting((*example, c, *at), cell, (*example, o, *place))
+
+    def of_input(self, cell: Sizes) -> Iterator[Meeting]:
+        """Where a cell of the input is used."""
+        (*example, c), at = self._parted(cell)
+        for o, *tap in np.ndindex((self._weight[0], *self._weight[2:])):
+            steps = [i + p - k * d for i, k, (_, p, d) in zip(at, tap, self._steps, strict=True)]
+            if any(far % s for far, (s, _, _) in zip(steps, self._steps, strict=True)):
+                continue  # the kernel strides over this cell
+            place = tuple(far // s for far, (s, _, _) in zip(steps, self._steps, strict=True))
+            if self._inside(place, self._out):
+                yield Meeting(cell, (o, c, *tap), (*example, o, *place))
+
+    def _seen(self, place: Sizes, tap: Sequence[int]) -> Sizes:
+        """Where a cell of the kernel looks when its window stands at a position."""
+        steps = zip(place, tap, self._steps, strict=True)
+        return tuple(i * s + k * d - p for i, k, (s, p, d) in steps)
+
+    def _parted(self, cell: Sizes) -> tuple[Sizes, Sizes]:
+        """Example and channel, and the position."""
+        return cell[: -self._space], cell[-self._space :]
+
+    def _inside(self, at: Sizes, shape: Sizes) -> bool:
+        return all(0 <= i < n for i, n in zip(at, shape[-self._space :], strict=True))
+
+
 # ── pooling ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -282,7 +346,7 @@ def winners(a: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
     best: Array | None = None
     taken: Array | None = None
     for _, offset in taps(kernel, ones):
-        where = (..., *strided(offset, counts, stride))
+        where = strided(offset, counts, stride)
         here, number, real = wide[where], numbers[where], inside[where] > 0.0
         if best is None or taken is None:
             best, taken = here.copy(), np.where(real, number, -1.0)

@@ -61,7 +61,7 @@ LESSON = Lesson(
         "m": "Add distributes: it receives the same as p. "
         "It passes all of it on to the larger of z and w.",
         "s": "A constant factor is a multiply gate too: it doubles whatever comes back.",
-        "f": "Twice the sum: the factor 2 will be found in every gradient of this circuit.",
+        "f": "Twice the sum, so s receives 2, and with it everything before it is scaled by 2.",
     },
     mistake=(
         "Giving both inputs of a maximum the gradient, as if it were a sum, or half of it to each. "

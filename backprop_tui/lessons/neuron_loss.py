@@ -64,7 +64,7 @@ LESSON = Lesson(
         Equation("dX", "outer(dz, w)"),
         Equation("dy", "dv"),
     ),
-    after=("neuron",),
+    after=("neuron", "matrix-linear"),
     minutes=9,
     notes={
         "w": "An average of the samples, each weighted by twice its error. "

@@ -7,14 +7,16 @@ and the gradients of the leaves, of the output, and of every node on the way.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from backprop_tui.engine.broadcasting import shape_of
 from backprop_tui.engine.graph import NodeKind
 from backprop_tui.engine.operations import Value
+from backprop_tui.engine.rounding import gradient_rounding, value_rounding
 from backprop_tui.engine.trace import Trace
-from backprop_tui.engine.verdict import Difference, furthest_apart
+from backprop_tui.engine.verdict import Difference, furthest_apart, within_rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +62,44 @@ class Agreement:
 def agreement(one: Trace, other: Trace) -> Agreement:
     """Compare all leaves and named nodes that have the same id in both."""
     shared = []
+    rounding: _Rounding | None = None
     for node in one.graph:
         counterpart = other.graph.index_of.get(node.id)
         if counterpart is None or node.kind is NodeKind.CONSTANT or not node.name.named:
             continue
-        theirs = other.graph.records[counterpart].value
-        value = _apart(node.value, theirs)
-        gradient = _apart(
-            _or_zero(one.gradients[node.index], node.value),
-            _or_zero(other.gradients[counterpart], theirs),
+        here, there = node.index, counterpart
+        values = (node.value, other.graph.records[there].value)
+        gradients = (
+            _or_zero(one.gradients[here], values[0]),
+            _or_zero(other.gradients[there], values[1]),
         )
-        both = value[1] and gradient[1]
-        shared.append(Shared(node.id, node.index, counterpart, value[0], gradient[0], both))
+        value, gradient = _apart(*values), _apart(*gradients)
+        agrees = value[1] and gradient[1]
+        if not agrees and np.isfinite(value[0].absolute + gradient[0].absolute):
+            rounding = rounding or _Rounding(one, other)
+            agrees = within_rounding(*values, rounding.of_value(here, there)) and within_rounding(
+                *gradients, rounding.of_gradient(here, there)
+            )
+        shared.append(Shared(node.id, here, there, value[0], gradient[0], agrees))
     shared.sort(key=lambda node: one.graph[node.one].kind is not NodeKind.LEAF)
     return Agreement(tuple(shared), _operations(one), _operations(other))
+
+
+class _Rounding:
+    """How much rounding either of two runs may carry, node by node."""
+
+    def __init__(self, one: Trace, other: Trace) -> None:
+        self._values = [value_rounding(trace.graph) for trace in (one, other)]
+        self._gradients = [
+            gradient_rounding(trace, values)
+            for trace, values in zip((one, other), self._values, strict=True)
+        ]
+
+    def of_value(self, one: int, other: int) -> Any:
+        return self._values[0][one] + self._values[1][other]
+
+    def of_gradient(self, one: int, other: int) -> Any:
+        return self._gradients[0][one] + self._gradients[1][other]
 
 
 def _operations(trace: Trace) -> int:

@@ -74,7 +74,10 @@ def gradient_rounding(trace: Trace, value_errors: list[Any]) -> list[Any]:
                     if amount.any():
                         moved = [*arrays]
                         moved[position] = arrays[position] + amount
-                        error = error + np.abs(sent(moved) - exact)
+                        change = np.abs(sent(moved) - exact)
+                        # Moved alone, a largest cell is no longer one of the cells it was taken
+                        # from, and nothing is its winner: which cell wins counts as fixed.
+                        error = error + np.where(np.isnan(change) & np.isfinite(exact), 0.0, change)
                 shape = shape_of(graph.records[target].value)
                 errors[target] = errors[target] + np.asarray(sum_to_shape(np.asarray(error), shape))
     return errors

@@ -19,9 +19,10 @@ from backprop_tui.engine.broadcasting import shape_of
 from backprop_tui.engine.formula import Segment, Segments, Symbol, as_text, render, subscript
 from backprop_tui.engine.graph import Edge, Node, NodeKind
 from backprop_tui.engine.operations import Array, Operation, Value
-from backprop_tui.engine.operations.arrangement import Expand, Permute, Repeat
+from backprop_tui.engine.operations.arrangement import Exchange, Expand, Permute, Repeat
 from backprop_tui.engine.operations.contractions import CONTRACTIONS, Axes, axes_of
 from backprop_tui.engine.operations.reductions import Mean, Sum, averaged, reduced_dims
+from backprop_tui.engine.operations.selection import Embedding, Gather
 from backprop_tui.engine.operations.shapes import (
     Cat,
     Index,
@@ -43,7 +44,8 @@ from backprop_tui.engine.operations.spatial import (
     winners,
 )
 from backprop_tui.engine.trace import Trace
-from backprop_tui.explain import Notation
+from backprop_tui.explain import Notation, parameter_symbol
+from backprop_tui.network_cells import TERMS, Pieces, made_terms, sent_terms
 
 Cell = tuple[int, ...]
 """The index of a cell; () for a scalar."""
@@ -270,11 +272,26 @@ def _sent(writer: _Writer, edge: Edge, cell: Cell, depth: int = 0) -> _Draft:
         return _sent_by_pooling(writer, edge, cell)
     if op is Sum or op is Mean:
         return _sent_by_reduction(writer, edge, cell)
-    if op is Index or op is Repeat:
+    if op in (Index, Gather, Embedding, Repeat):
         return _sent_by_index(writer, edge, cell)
     if op in _MOVES:
         return _sent_by_move(writer, edge, cell, depth)
+    if op in TERMS:
+        found = sent_terms(writer, edge, cell)
+        value = _at(cast(Value, writer.trace.contribution(edge)), cell)
+        return _Draft(found.count, _written(writer, found), value, note=found.note)
     return _sent_by_anything(writer, edge, cell)
+
+
+def _written(writer: _Writer, found: Pieces) -> Iterator[Term]:
+    """Terms from the formulas that `network_cells` gives."""
+    pieces = iter(found.pieces)
+    while True:
+        with np.errstate(all="ignore"):
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield writer.term(piece.text, piece.symbols, piece.numbers, piece.value)
 
 
 def _sent_by_cells(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
@@ -290,6 +307,7 @@ def _sent_by_cells(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
         found = {"g": writer.gradient(edge.source, place), "out": writer.value(node.index, place)}
         for name, operand in _operands(node):
             found[name] = writer.value(operand, _own(writer, operand, place))
+        found.update(_parameters(node, place))
         return found
 
     def terms() -> Iterator[Term]:
@@ -301,6 +319,7 @@ def _sent_by_cells(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
             for name, operand in _operands(node):
                 value = writer.graph.records[operand].value
                 numbers[name] = _at(value, cast(Cell, _own(writer, operand, at)))
+            numbers.update(_parameter_numbers(node, at))
             whole = writer.term(rule.text, symbols(at), numbers, _number(raw, at))
             yield _with_slope(writer, whole, numbers["g"], _number(local, at))
 
@@ -333,6 +352,29 @@ def _repeated(
             axes.append(range(length))
             summed.append(axis)
     return axes, summed
+
+
+def _parameters(node: Node, place: Place) -> Iterator[tuple[str, Symbol]]:
+    """The parameters in a formula of one cell: of a mask the cell that belongs to it."""
+    for name, given in node.params.items():
+        if np.ndim(given):
+            array = np.broadcast_to(given, shape_of(node.value))
+            known = all(isinstance(i, int) for i in place)
+            yield (
+                name,
+                (
+                    parameter_symbol(name, array[cast(Cell, place)])
+                    if known
+                    else Symbol(f"{name}{_index(place)}", "plain")
+                ),
+            )
+        else:
+            yield name, parameter_symbol(name, given)
+
+
+def _parameter_numbers(node: Node, cell: Cell) -> dict[str, float]:
+    shape = shape_of(node.value)
+    return {k: float(np.broadcast_to(v, shape)[cell]) for k, v in node.params.items()}
 
 
 def _operands(node: Node) -> Iterator[tuple[str, int]]:
@@ -480,7 +522,7 @@ def _sent_by_index(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
     picked = [tuple(int(i) for i in at) for at in np.argwhere(places)]
     note = "" if picked else "not picked here: 0"
     if len(picked) > 1:
-        word = "picked" if node.op is Index else "copied"
+        word = "copied" if node.op is Repeat else "picked"
         note = f"{word} {len(picked)} times: what comes back is added up"
     terms = (_copy(writer, edge.source, at, _at(upstream, at)) for at in picked)
     value = _at(cast(Value, trace.contribution(edge)), cell)
@@ -640,7 +682,7 @@ def _copy(writer: _Writer, source: int, at: Cell, value: float) -> Term:
 
 
 _MOVES: frozenset[type[Operation]] = frozenset(
-    {Transpose, Permute, Reshape, Squeeze, Unsqueeze, Cat, Stack}
+    {Transpose, Exchange, Permute, Reshape, Squeeze, Unsqueeze, Cat, Stack}
 )
 """Operations that put cells elsewhere and change none of them."""
 
@@ -693,15 +735,18 @@ def _computed(writer: _Writer, node: Node, cell: Cell) -> _Draft:
     if op is Sum or op is Mean:
         return _computed_by_reduction(writer, node, cell)
     value = _at(node.value, cell)
-    if op in _MOVES or op in (Index, Expand, Repeat):
+    if op in _MOVES or op in (Index, Gather, Embedding, Expand, Repeat):
         return _computed_by_move(writer, node, cell)
+    if op in TERMS:
+        found = made_terms(writer, node, cell)
+        return _Draft(found.count, _written(writer, found), value, note=found.note)
     symbols = (*writer.notation.forward_formula(node), Segment(_index(cell), "operator"))
     return _Draft(1, (Term(symbols, (), value, writer.number(value)),), value)
 
 
 def _computed_by_cells(writer: _Writer, node: Node, cell: Cell) -> _Draft:
-    symbols: dict[str, Symbol] = {}
-    numbers: dict[str, float] = {}
+    symbols: dict[str, Symbol] = dict(_parameters(node, cell))
+    numbers: dict[str, float] = _parameter_numbers(node, cell)
     for name, operand in _operands(node):
         own = cast(Cell, _own(writer, operand, cell))
         symbols[name] = writer.value(operand, own)

@@ -120,6 +120,60 @@ PROGRAMS: dict[str, Any] = {
     "cat, dim 1": lambda xp, X, v, s: xp.sum(xp.cat([X, X * s, X], dim=1) ** 2),
     "stack": lambda xp, X, v, s: xp.sum(xp.stack([v, v * v], dim=0) * X),
     "not a scalar": lambda xp, X, v, s: X * s,
+    "softmax": lambda xp, X, v, s: xp.sum(xp.softmax(X, 1) * X) + xp.sum(xp.softmax(v, 0) * v),
+    "softmax of a scalar": lambda xp, X, v, s: xp.softmax(s, 0) * s + xp.log_softmax(s, 0),
+    "log_softmax": lambda xp, X, v, s: xp.sum(xp.log_softmax(X, 0) * X) * s,
+    "logsumexp": lambda xp, X, v, s: (
+        xp.sum(xp.logsumexp(X, 1) * s) + xp.sum(xp.logsumexp(X, (0, 1), keepdim=True))
+    ),
+    "cross_entropy": lambda xp, X, v, s: xp.nn.functional.cross_entropy(X, [2, 0]) * s,
+    "cross_entropy, sum": lambda xp, X, v, s: (
+        xp.nn.functional.cross_entropy(X, [2, 0], reduction="sum") * s
+        + xp.nn.functional.cross_entropy(v, 1)
+    ),
+    "mse_loss": lambda xp, X, v, s: xp.nn.functional.mse_loss(X, v) * s,
+    "mse_loss, sum": lambda xp, X, v, s: xp.nn.functional.mse_loss(v, X[1], reduction="sum") * s,
+    "layer_norm": lambda xp, X, v, s: (
+        xp.sum(xp.nn.functional.layer_norm(X, (3,)) * X)
+        + xp.sum(xp.nn.functional.layer_norm(X, (3,), v * s, v) * X)
+        + xp.sum(xp.nn.functional.layer_norm(X, (2, 3), X) * X)
+    ),
+    "batch_norm": lambda xp, X, v, s: (
+        xp.sum(xp.nn.functional.batch_norm(X, None, None, training=True, eps=0.1) * X)
+        + xp.sum(xp.nn.functional.batch_norm(X, None, None, v * s, v, training=True) * X)
+    ),
+    "var": lambda xp, X, v, s: xp.var(X) * s + xp.sum(xp.var(X, 1, keepdim=True) * X),
+    "std": lambda xp, X, v, s: xp.std(X) * s + xp.sum(xp.std(X, 0, unbiased=False) * v),
+    "std of equal cells": lambda xp, X, v, s: xp.std(s * [1.0, 1.0]) + s,
+    "norm": lambda xp, X, v, s: xp.linalg.norm(X) * s + xp.sum(X.norm(dim=1) * s),
+    "norm of nothing": lambda xp, X, v, s: xp.linalg.norm(v - v) + s,
+    "largest": lambda xp, X, v, s: (
+        X.max() * s + xp.sum(xp.amax(X, 1)) + xp.sum(X.max(0).values * v)
+    ),
+    "smallest": lambda xp, X, v, s: X.min() * s + xp.sum(xp.amin(X, 1)) + xp.sum(X.min(1)[0] * s),
+    "ties": lambda xp, X, v, s: (
+        xp.amax(s * [2.0, 1.0, 2.0]) * s + (s * [2.0, 1.0, 2.0]).max(0).values + xp.amax(s)
+    ),
+    "cumsum": lambda xp, X, v, s: xp.sum(xp.cumsum(X, 1) * X) + xp.cumsum(s, 0),
+    "masks": lambda xp, X, v, s: xp.sum(
+        xp.where(X > 0, X, v) * s + X.masked_fill(X > 1, -2.0) + xp.where(s > 0, v, 1.0)
+    ),
+    "limits": lambda xp, X, v, s: xp.sum(
+        X.clamp(-1, 1) * s + X.clamp(min=0.5) + xp.clamp(X, max=0.5) + xp.minimum(X, v)
+    ),
+    "gather": lambda xp, X, v, s: xp.sum(xp.gather(X, 1, [[0, 0], [2, 1]]) * s),
+    "embedding": lambda xp, X, v, s: xp.sum(xp.nn.functional.embedding([1, 0, 1], X) * v),
+    "activations": lambda xp, X, v, s: xp.sum(
+        xp.nn.functional.gelu(X)
+        + xp.nn.functional.silu(X) * v
+        + xp.nn.functional.softplus(X)
+        + xp.nn.functional.leaky_relu(X, 0.2)
+        + X.square()
+        + X.square().rsqrt()
+        + v.reciprocal()
+        + X.square().log1p()
+    ),
+    "detach": lambda xp, X, v, s: xp.sum((X * s).detach() * X + v.detach()),
 }
 
 
@@ -307,8 +361,11 @@ def test_operations_offered_are_covered() -> None:
     from backprop_tui.engine.operations import REGISTRY
     from backprop_tui.engine.operations.arrangement import Expand, Repeat
     from backprop_tui.engine.operations.reductions import Mean, Sum
+    from backprop_tui.engine.operations.selection import Embedding, Gather
     from backprop_tui.engine.operations.shapes import Index
+    from backprop_tui.network_cells import TERMS
 
     assert xp is not None  # importing it registers everything
     known = {*_MOVES, *_PRODUCTS, *_CONVOLUTIONS, *_POOLINGS, Sum, Mean, Index, Expand, Repeat}
+    known |= {*TERMS, Gather, Embedding}
     assert [op.name for op in REGISTRY if not op.elementwise and op not in known] == []

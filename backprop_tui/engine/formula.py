@@ -5,7 +5,7 @@ A formula is written once as an expression in Python's syntax, for example
 beside it, and *rendered* as mathematics, with names or with numbers in the place of its
 variables: `∂y/∂h₂ · (1 − h₂²)` or `40 · (1 − 0.90925²)`.
 
-The vocabulary: + − * / ** @ on names and numbers, comparisons (in brackets: 1 where true, 0
+The vocabulary: + − * / % ** @ on names and numbers, comparisons (in brackets: 1 where true, 0
 elsewhere), `.T`, `h[t-1]`, sums `sum(… for t in steps(1, T))`, and the functions below.
 """
 
@@ -99,6 +99,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "maximum": np.maximum,
     "minimum": np.minimum,
     "where": np.where,
+    "detach": lambda a: a,
     "erf": np.vectorize(math.erf, otypes=[np.float64]),
     "abs": np.abs,
     "sign": np.sign,
@@ -114,9 +115,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "shape_of": np.shape,
     "steps": lambda first, last: range(first, last + 1),
     "rows": lambda a: np.sum(a, axis=0, keepdims=True),
+    "columns": lambda a: np.sum(a, axis=-1, keepdims=True),
     "matrix": lambda a: np.reshape(a, (-1, np.shape(a)[-1])),
     "flat": np.ravel,
     "permute": np.transpose,
+    "exchange": np.swapaxes,
 }
 
 
@@ -238,6 +241,8 @@ class _Renderer:
         if isinstance(node.op, ast.Div):
             right = self._bracketed(node.right, _POWER)
             return self._product(left, " / ", right, "" if right.scalar else "⊙")
+        if isinstance(node.op, ast.Mod):
+            return self._combine(left, " mod ", self._bracketed(node.right, _POWER), _PRODUCT)
         raise ValueError(f"a formula cannot contain {type(node.op).__name__}")
 
     def _product(self, left: _Piece, sign: str, right: _Piece, product: str) -> _Piece:
@@ -337,8 +342,8 @@ _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Gt: ">", ast.Lt: "<", ast.GtE: "≥", ast.LtE: "≤", ast.Eq: "=", ast.NotEq: "≠",
 }  # fmt: skip
 _SHOWN = {
-    "sigmoid": "σ", "maximum": "max", "sum": "Σ", "rows": "Σ rows", "minimum": "min",
-    "total": "Σ", "average": "mean", "amax": "max", "amin": "min",
+    "sigmoid": "σ", "maximum": "max", "sum": "Σ", "rows": "Σ rows", "columns": "Σ columns",
+    "minimum": "min", "total": "Σ", "average": "mean", "amax": "max", "amin": "min",
 }  # fmt: skip
 _SHAPE_FUNCTIONS = {"transpose", "reshape", "scatter", "narrow", "select", "expand"}
 _ARRAY_FUNCTIONS = {
@@ -346,8 +351,8 @@ _ARRAY_FUNCTIONS = {
 }  # fmt: skip
 _ARRAY_FUNCTIONS |= {"matrix", "flat", "permute", "copies", "repeat", "einsum", "positions"}
 _ARRAY_FUNCTIONS |= {"conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "correlate"}
-_ARRAY_FUNCTIONS |= {"max_pool1d", "max_pool2d", "winners"}
+_ARRAY_FUNCTIONS |= {"max_pool1d", "max_pool2d", "winners", "exchange"}
 _SHAPE_FUNCTIONS |= {"copies"}
-_SHOWN |= {"copies": "Σ copies", "positions": "Σ positions", "winners": "to winners"}
+_SHOWN |= {"exchange": "transpose", "copies": "Σ copies", "positions": "Σ positions", "winners": "to winners"}
 _ARRAY_FUNCTIONS |= {"onehot", "normalised", "first", "gather", "embedding", "cumsum", "reverse"}
 _REDUCTIONS = {"sum", "mean", "total", "average", "amax", "amin", "var"}

@@ -311,7 +311,7 @@ class Detach(Operation):
     name = "detach"
     symbol = "detach"
     operands = ("a",)
-    text = "a"
+    text = "detach(a)"
     why = (
         "The value passes, but no gradient will come back: for the backward pass the result is a "
         "number that depends on nothing."

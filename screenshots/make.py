@@ -20,6 +20,7 @@ from textual.pilot import Pilot
 from backprop_tui.lessons import find_lesson
 from backprop_tui.tui.app import BackpropApp
 from backprop_tui.tui.lesson_screen import LessonScreen
+from backprop_tui.tui.state_screen import StateScreen
 
 FOLDER = Path(__file__).parent
 
@@ -52,6 +53,8 @@ PICTURES = (
     Picture("editing", "matrix-linear", (120, 40), ("end", "e", "down", "right", *"-2.5")),
     Picture("inspector", "matrix-linear", (120, 40), ("end", "k", "k", "k", "enter", STEP)),
     Picture("help", "linear", (120, 40), ("?",)),
+    Picture("plumbing", "plumbing", (160, 50), ("s", *(STEP,) * 10)),
+    Picture("plumbing", "plumbing", (80, 24), ("s", *(STEP,) * 6)),
 )
 
 
@@ -73,9 +76,10 @@ async def take(picture: Picture) -> str:
 
 
 async def torch_answered(pilot: Pilot[None]) -> None:
-    """Wait until torch stands beside, where a lesson is shown."""
-    while isinstance(screen := pilot.app.screen, LessonScreen):
-        if screen.beside.summary() is not None:
+    """Wait until torch stands beside, where a lesson or its script is shown."""
+    while isinstance(screen := pilot.app.screen, LessonScreen | StateScreen):
+        beside = screen.comparison if isinstance(screen, StateScreen) else screen.beside.summary()
+        if beside is not None:
             return
         await pilot.pause(0.05)
 

@@ -101,7 +101,8 @@ class StateScreen(WindowSized, Screen[None]):
         self.position = -1
         self._moments = script.moments()
         self._run = run
-        self._comparison: ScriptComparison | None = None
+        self.comparison: ScriptComparison | None = None
+        """The predictions beside torch, once it has answered."""
         self._torch_text = torch_text
         self._ready = False
 
@@ -150,7 +151,7 @@ class StateScreen(WindowSized, Screen[None]):
     def show_torch(self, run: ScriptRun | None, torch_text: str) -> None:
         """Torch has answered, or what stands in its place is different now."""
         self._run, self._torch_text = run, torch_text
-        self._comparison = None if run is None else compare_script(self.script, run)
+        self.comparison = None if run is None else compare_script(self.script, run)
         if self._ready:
             self._show()
 
@@ -198,22 +199,22 @@ class StateScreen(WindowSized, Screen[None]):
         return found
 
     def _wrong_here(self) -> list[str]:
-        if self._comparison is None:
+        if self.comparison is None:
             return []
         number = self.position + 1
-        return [str(m) for m in self._comparison.mismatches if m.statement == number]
+        return [str(m) for m in self.comparison.mismatches if m.statement == number]
 
     def _show_heading(self) -> None:
         title = f" {number_of(self.lesson)} · {self.lesson.title} · torch's state"
         where = f"statement {self.position + 1}/{len(self._moments)} · "
-        if self._comparison is None:
+        if self.comparison is None:
             beside = Piece(f"torch {self._torch_text} ", "muted")
-        elif self._comparison.agree:
-            text = conclusion(self._comparison)
+        elif self.comparison.agree:
+            text = conclusion(self.comparison)
             short = self.app.size.width < 120  # the numbers would push the title out
             beside = Piece(f"torch ✓ {text.split(':')[0] if short else text} ", "agree")
         else:
-            wrong = self._comparison.mismatches[0]
+            wrong = self.comparison.mismatches[0]
             beside = Piece(f"torch ✗ differs at {wrong.statement}, {wrong.what} ", "differ")
         self.query_one(Heading).show((Piece(title, "title"),), (Piece(where, "muted"), beside))
 

@@ -18,8 +18,10 @@ from backprop_tui.cli.parsing import PIPE_CLOSED
 from backprop_tui.engine import xp
 from backprop_tui.engine.operations import REGISTRY, Operation
 from backprop_tui.equations_text import in_ascii
-from backprop_tui.lessons import ids
-from backprop_tui.report.findings import TorchRefused
+from backprop_tui.lessons import catalogue, find_lesson, ids, number_of
+from backprop_tui.lessons.base import Lesson
+from backprop_tui.lessons.path import chapters, duration, minutes_of
+from backprop_tui.report.findings import TorchRefused, count
 from backprop_tui.state import State, StateStore
 
 ROOT = Path(__file__).parent.parent
@@ -92,14 +94,53 @@ def loaded_by(*words: str) -> set[str]:
 def test_list_shows_the_lessons_by_chapter(run: Any) -> None:
     code, out, err = run("list")
     assert (code, err) == (0, "")
-    assert out.startswith("Scalars\n  square          A square\n  loss            A first loss\n")
-    assert "\n\nRecurrence\n  recursion       A recursion\n" in out
+    lines = out.splitlines()
+    places = []
+    for chapter in chapters(catalogue()):
+        counted = count(len(chapter.lessons), "lesson")
+        head = f"{chapter.title}  {counted}, {duration(chapter.minutes)}"
+        places.append(lines.index(head))
+        for lesson in chapter.lessons:
+            start = rf" +{number_of(lesson)}  {lesson.id} +{lesson.minutes} min  "
+            places.append(next(y for y, line in enumerate(lines) if re.match(start, line)))
+            here = lines[places[-1]]
+            assert re.sub(start, "", here).startswith(lesson.title)
+            if lesson.after:
+                after = f"after {', '.join(lesson.after)}"
+                assert here.endswith(f" · {after}") or lines[places[-1] + 1].strip() == after
+    assert places == sorted(places)
+    minutes = duration(minutes_of(catalogue()))
+    assert f"{len(ids())} lessons, about {minutes} in all." in " ".join(out.split())
+
+
+@pytest.mark.parametrize("columns", ["40", "60", "80", "120", "200"])
+def test_the_list_is_not_wider_than_the_terminal(
+    run: Any, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    code, out, _ = run("list")
+    assert code == 0
+    assert [line for line in out.splitlines() if len(line) > int(columns)] == []
+    told = " ".join(out.split())
+    assert [lesson.title for lesson in catalogue() if lesson.title not in told] == []
 
 
 def test_list_as_json(run: Any) -> None:
     _, out, _ = run("list", "--json")
-    assert [lesson["id"] for lesson in json.loads(out)] == ids()
-    assert json.loads(out)[0] == {"id": "square", "title": "A square", "chapter": "Scalars"}
+    found = json.loads(out)
+    assert [lesson["id"] for lesson in found] == ids()
+    assert [lesson["number"] for lesson in found] == list(range(1, len(found) + 1))
+    assert found[ids().index("rnn")] == {
+        "id": "rnn",
+        "title": "A recurrent network",
+        "chapter": "Recurrence",
+        "number": ids().index("rnn") + 1,
+        "after": list(find_lesson("rnn").after),
+        "minutes": find_lesson("rnn").minutes,
+        "questions": len(find_lesson("rnn").questions),
+        "leaves": 9,
+        "sizes": ["T", "hidden"],
+    }
 
 
 def test_version(run: Any) -> None:
@@ -286,6 +327,38 @@ def test_show_has_everything_a_reader_wants(run: Any) -> None:
     assert "\x1b" not in out
 
 
+@pytest.mark.parametrize("lesson", catalogue(), ids=lambda lesson: lesson.id)
+def test_show_says_what_comes_before_the_mistake_the_answers_and_the_sources(
+    run: Any, lesson: Lesson
+) -> None:
+    _, out, _ = run("show", lesson.id, "--no-torch")
+    told = " ".join(out.split())
+    after = f"after {', '.join(lesson.after)}" if lesson.after else "nothing needed before"
+    assert f"{lesson.id} · {lesson.chapter} · about {lesson.minutes} min · {after}" in told
+    parts = [f"The common mistake {lesson.mistake} Questions "]
+    parts += [f"{one.asks} {one.answer}" for one in lesson.questions]
+    parts += ["Sources", *lesson.references]
+    places = [told.index(" ".join(part.split())) for part in parts]
+    assert places == sorted(places)
+    assert out.splitlines()[-1] in out.split("Sources")[-1]  # what it comes to is said last
+
+
+def test_show_as_json_says_what_the_lesson_is_about(shown: Any) -> None:
+    lesson = find_lesson("tanh-recursion")
+    about = shown("tanh-recursion", "--no-torch")["about"]
+    assert about == {
+        "title": lesson.title,
+        "chapter": lesson.chapter,
+        "number": number_of(lesson),
+        "after": list(lesson.after),
+        "minutes": lesson.minutes,
+        "idea": lesson.idea,
+        "mistake": lesson.mistake,
+        "questions": [{"asks": q.asks, "answer": q.answer} for q in lesson.questions],
+        "references": list(lesson.references),
+    }
+
+
 def test_show_with_steps_tells_each_in_words_and_numbers(run: Any) -> None:
     _, out, _ = run("show", "tanh-recursion", "--steps", "--no-torch")
     assert (
@@ -320,7 +393,8 @@ def test_no_table_is_wider_than_the_terminal(
 def test_without_torch_its_column_is_left_out_and_null_in_json(run: Any, shown: Any) -> None:
     _, out, _ = run("show", "linear", "--no-torch")
     assert "      by hand   finite difference   difference\n" in out
-    assert "torch" not in out.replace("(without torch)", "")
+    told = out.split("The common mistake")[0] + out.splitlines()[-1]  # what ours is, no lesson's
+    assert "torch" not in told.replace("(without torch)", "")
     found = shown("linear", "--no-torch")
     assert {node["torch_grad"] for node in found["nodes"]} == {None}
     assert found["gradients"]["w"]["torch"] is None
@@ -484,9 +558,11 @@ def test_an_unknown_theme_names_the_known_ones(run: Any, opened: list[Any]) -> N
 BAD = [
     ("nix", "“nix” is no lesson and no command: lessons: square, "),
     ("recursoin", "did you mean recursion? lessons: square, "),
-    ("lst", "did you mean list? "),
+    ("lst", "did you mean lstm or list? "),
     ("--no-state list", "put the command first: backprop-tui list"),
     ("--nix", "has no option “--nix”: known: --help, --no-state"),
+    ("chekc", "did you mean check? lessons: square, "),
+    ("nix", "more (backprop-tui list shows all); commands: list, show, check"),
     ("rnn square", "“square” is one word too many"),
     ("list nix", "“nix” is one word too many"),
     ("show", "required: LESSON"),
@@ -552,7 +628,30 @@ def test_check_agrees_on_all_lessons(run: Any) -> None:
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert [line.split()[:3] for line in lines[: len(ids())]] == [["✓", i, "agrees"] for i in ids()]
-    assert "✓ 9 lessons: by hand and torch agree on " in out
+    assert f"✓ {len(ids())} lessons: by hand and torch agree on " in out
+
+
+def test_check_says_how_much_was_compared(run: Any) -> None:
+    """Four runs each: square has 2 nodes, 1 edge and 1 leaf, linear 5 nodes, 4 edges, 3 leaves."""
+    _, out, _ = run("check", "square", "linear")
+    lines = out.splitlines()
+    assert re.match(r"✓ square agrees +8 nodes +4 edges +4 leaves  off by 0", lines[0])
+    assert re.match(r"✓ linear agrees +20 nodes +16 edges +12 leaves  off by ", lines[1])
+    assert (
+        "✓ 2 lessons: by hand and torch agree on 28 nodes and 20 edges, by hand and finite "
+        "differences on 16 leaves, in 8 runs" in " ".join(out.split())
+    )
+    found = json.loads(run("check", "square", "linear", "--json")[1])
+    assert found["compared"] == {"lessons": 2, "runs": 8, "nodes": 28, "edges": 20, "leaves": 16}
+
+
+def test_check_says_on_a_terminal_how_far_it_is(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(streams, "is_tty", lambda stream: stream is sys.stderr)
+    _, out, err = run("check", "linear", "square")
+    assert "checking linear, 1 of 2 …" in err
+    assert "checking square, 2 of 2 …" in err
+    assert "checking" not in out
 
 
 def test_check_as_json(run: Any) -> None:
@@ -594,6 +693,7 @@ def test_a_wrong_rule_is_found_and_named(run: Any, monkeypatch: pytest.MonkeyPat
     assert "what h[t=2] (tanh) sends to z[t=2] is -52.804 by hand and 6.9305 by torch" in told
     assert "✓ square " in out
     assert "✗ 1 of 2 lessons not agreeing: tanh-recursion" in out
+    assert re.search(r"Compared: \d+ nodes and \d+ edges with torch, \d+ leaves with ", told)
     found = json.loads(run("check", "tanh-recursion", "--json")[1])
     assert (found["agree"], found["lessons"][0]["agree"]) == (False, False)
     assert "h[t=2]" in found["lessons"][0]["runs"][0]["where"]
@@ -684,12 +784,22 @@ def test_the_documents_examples_are_what_is_printed(
     assert_same(json.loads(out), expected)
 
 
+LEFT_OUT = "…"
+
+
 def assert_same(found: Any, expected: Any) -> None:
-    """Equal, but for the last digits of numbers."""
+    """Equal, but for the last digits of numbers, and for what is left out at the end."""
     if isinstance(expected, dict):
-        assert list(found) == list(expected)
-        for key in expected:
+        named = [key for key in expected if key != LEFT_OUT]
+        more = len(found) > len(named)
+        assert more == (LEFT_OUT in expected)
+        assert list(found)[: len(named)] == named
+        for key in named:
             assert_same(found[key], expected[key])
+    elif isinstance(expected, list) and LEFT_OUT in expected:
+        assert len(found) > len(expected)
+        assert_same(found[: len(expected) - 1], expected[:-1])
+        assert {tuple(item) for item in found} == {tuple(expected[0])}  # the same fields
     elif isinstance(expected, list):
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
@@ -704,5 +814,6 @@ def test_every_field_is_documented(shown: Any) -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     found = shown("linear")
     fields = {*found, *found["output"], *found["nodes"][0], *found["steps"][-1]}
+    fields |= {*found["about"], *found["about"]["questions"][0]}
     fields |= {*found["gradients"]["w"], "from", "to", "slot"}
     assert {field for field in fields if f"`{field}`" not in text} == set()

@@ -9,7 +9,10 @@ import pytest
 
 from backprop_tui.equations_text import equation_lines, in_ascii
 from backprop_tui.lessons import catalogue, find_lesson
-from backprop_tui.report import Look, json_lines
+from backprop_tui.lessons.base import Lesson
+from backprop_tui.report import Look, check_lines, check_summary, json_lines
+from backprop_tui.report.as_text import _broken
+from backprop_tui.report.check import CheckedLesson, CheckedRun
 from backprop_tui.report.layout import table, value_block
 from backprop_tui.session import Session
 
@@ -78,6 +81,7 @@ def test_every_equation_of_every_lesson_is_written_without_code(lesson: object) 
         ("∂y/∂hₜ₋₁ = −2 · x²", "dy/dh[t-1] = -2 * x^2"),
         ("Xᵀ ⊙ √x ≥ σ(z)", "X.T * sqrtx >= sigmoid(z)"),
         ("“é” … 日", '"e" ... ?'),
+        ("½ − ¼ = δ", "1/2 - 1/4 = delta"),
         ("x⁻¹ h₁‚₂", "x^-1 h[1,2]"),
         ("plain", "plain"),
     ],
@@ -158,3 +162,68 @@ def test_json_lines_are_json(found: object) -> None:
         text = "\n".join(json_lines(found, ascii_only=ascii_only))
         assert json.loads(text) == found
         assert text.isascii() or not ascii_only
+
+
+# ── long formulas ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_formula_that_fits_is_one_line() -> None:
+    assert _broken("∂L/∂w = a · b + c", 17) == ["∂L/∂w = a · b + c"]
+
+
+def test_a_long_formula_is_broken_before_its_signs() -> None:
+    assert _broken("dy = alpha + beta − gamma", 15) == ["dy = alpha", "    + beta", "    − gamma"]
+
+
+def test_a_formula_is_not_broken_within_brackets() -> None:
+    assert _broken("y = x · (1 − x) + f(a + b)", 20) == ["y = x · (1 − x)", "    + f(a + b)"]
+
+
+def test_a_term_that_is_too_long_by_itself_is_broken_at_its_blanks() -> None:
+    assert _broken("y = (aaa + bbb) · ccc", 12) == [
+        "y",
+        "    = (aaa +",
+        "      bbb) ·",
+        "      ccc",
+    ]
+
+
+@pytest.mark.parametrize("lesson", catalogue(), ids=lambda lesson: lesson.id)
+@pytest.mark.parametrize("width", [20, 34, 60])
+def test_nothing_of_a_formula_is_lost_in_breaking(lesson: Lesson, width: int) -> None:
+    session = Session(lesson)
+    lines = equation_lines(session.lesson, session.trace, session.inputs.sizes)
+    for line in (*lines.forward, *lines.derivation):
+        broken = _broken(line.text, width)
+        assert "".join(broken).replace(" ", "") == line.text.replace(" ", "")
+        assert max(map(len, broken)) <= width
+
+
+# ── check ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def checked(name: str, *, where: str | None = None) -> CheckedLesson:
+    run = CheckedRun({"T": 2}, 1, where is None, 12000, 15000, 30, 1e-14, 1e-13, where)
+    return CheckedLesson(name, (run, run))
+
+
+def test_a_checked_lesson_is_one_line_of_at_most_80_cells() -> None:
+    lines = list(check_lines(checked("transformer-block"), LOOK, 17))
+    assert lines == [
+        "✓ transformer-block agrees 24,000 nodes 30,000 edges   60 leaves  off by 1e-14"
+    ]
+    assert len(lines[0]) <= 80
+
+
+def test_what_was_compared_is_said_of_all_lessons_also_where_some_do_not_agree() -> None:
+    good, bad = checked("rnn"), checked("lstm", where="the gradients of x")
+    told = " ".join(" ".join(check_summary([good, bad], LOOK)).split())
+    assert told == (
+        "✗ 1 of 2 lessons not agreeing: lstm Compared: 48,000 nodes and 60,000 edges with torch, "
+        "120 leaves with finite differences, in 4 runs."
+    )
+    told = " ".join(" ".join(check_summary([good, good], LOOK)).split())
+    assert told.startswith(
+        "✓ 2 lessons: by hand and torch agree on 48,000 nodes and 60,000 edges, by hand and "
+        "finite differences on 120 leaves, in 4 runs"
+    )

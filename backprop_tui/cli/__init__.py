@@ -47,8 +47,8 @@ HELP = """\
 Without a command the app opens, on LESSON or on the list of lessons.
 
 commands:
-  list [--json]       the lessons
-  show LESSON         one lesson as text: equations, values, gradients three ways
+  list [--json]       the lessons by chapter: how long each takes, what should come before
+  show LESSON         one lesson as text: equations, values, gradients three ways, questions
   check [LESSON ...]  hold the gradients by hand against torch and finite differences
 
 examples:
@@ -157,17 +157,22 @@ def _theme(name: str) -> str:
 
 def _check_word(word: str) -> None:
     """Raise CommandError unless the word is a lesson."""
-    from backprop_tui.lessons import ids
+    from backprop_tui.lessons import ids, listing
 
     if word in COMMANDS:
         raise CommandError(f"put the command first: backprop-tui {word} …")
     lessons = ids()
     if word not in lessons:
-        close = difflib.get_close_matches(word, [*lessons, *COMMANDS], n=1)
+        close = [
+            name
+            for known in (lessons, COMMANDS)
+            for name in difflib.get_close_matches(word, known, 1)
+        ]
         raise CommandError(
             f"“{short(word)}” is no lesson and no command: "
-            + (f"did you mean {close[0]}? " if close else "")
-            + f"lessons: {', '.join(lessons)}; commands: {', '.join(COMMANDS)}"
+            + (f"did you mean {' or '.join(close)}? " if close else "")
+            + f"lessons: {listing(lessons)} (backprop-tui list shows all); "
+            f"commands: {', '.join(COMMANDS)}"
         )
 
 
@@ -324,8 +329,8 @@ def _check(words: list[str]) -> int:
     look, width = look_of_stdout(), max(len(lesson.id) for lesson in lessons)
     checked = []
     try:
-        for lesson in lessons:
-            with progress(f"checking {lesson.id} …"):
+        for number, lesson in enumerate(lessons, 1):
+            with progress(f"checking {lesson.id}, {number} of {len(lessons)} …"):
                 checked.append(report.check_lesson(lesson))
             if not asked.json:
                 print_lines(report.check_lines(checked[-1], look, width))

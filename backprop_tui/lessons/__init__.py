@@ -42,8 +42,19 @@ def ids() -> list[str]:
 def alternatives(wrong: str, known: Sequence[str]) -> str:
     """What to try instead of a wrong name: the closest first, or all of them."""
     close = difflib.get_close_matches(wrong, known, n=3, cutoff=0.5)
-    listed = ", ".join(known) if known else "none"
+    listed = listing(known)
     return f"did you mean {' or '.join(close)}? known: {listed}" if close else f"known: {listed}"
+
+
+def listing(names: Sequence[str]) -> str:
+    """The names in one line, of many only the first ones; `none` if there are none."""
+    if len(names) <= MANY:
+        return ", ".join(names) if names else "none"
+    return f"{', '.join(names[: MANY - 4])} and {len(names) - MANY + 4} more"
+
+
+MANY = 14
+"""More names than this are not read in one line."""
 
 
 def number_of(lesson: Lesson) -> int:

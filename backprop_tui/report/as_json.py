@@ -10,6 +10,7 @@ from backprop_tui.engine.graph import Edge, Node
 from backprop_tui.engine.operations import Value
 from backprop_tui.engine.trace import Step
 from backprop_tui.explain import Notation, explain
+from backprop_tui.lessons import number_of
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.report.findings import Findings, GradientRow
 from backprop_tui.report.script import script_json
@@ -23,8 +24,34 @@ JSON_VERSION = 1
 def list_json(lessons: Sequence[Lesson]) -> list[dict[str, Any]]:
     """The lessons as a JSON array."""
     return [
-        {"id": lesson.id, "title": lesson.title, "chapter": lesson.chapter} for lesson in lessons
+        {
+            "id": lesson.id,
+            "title": lesson.title,
+            "chapter": lesson.chapter,
+            "number": number_of(lesson),
+            "after": list(lesson.after),
+            "minutes": lesson.minutes,
+            "questions": len(lesson.questions),
+            "leaves": len(lesson.leaves),
+            "sizes": [size.name for size in lesson.sizes],
+        }
+        for lesson in lessons
     ]
+
+
+def _about_json(lesson: Lesson) -> dict[str, Any]:
+    """What a lesson says about itself."""
+    return {
+        "title": lesson.title,
+        "chapter": lesson.chapter,
+        "number": number_of(lesson),
+        "after": list(lesson.after),
+        "minutes": lesson.minutes,
+        "idea": lesson.idea,
+        "mistake": lesson.mistake,
+        "questions": [{"asks": one.asks, "answer": one.answer} for one in lesson.questions],
+        "references": list(lesson.references),
+    }
 
 
 def show_json(found: Findings) -> dict[str, Any]:
@@ -35,6 +62,7 @@ def show_json(found: Findings) -> dict[str, Any]:
     return {
         "version": JSON_VERSION,
         "lesson": session.lesson.id,
+        "about": _about_json(session.lesson),
         "sizes": dict(session.inputs.sizes),
         "leaves": {name: to_json(value) for name, value in session.inputs.leaves.items()},
         "output": {"name": output.id, "value": to_json(output.value)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -12,24 +13,51 @@ from backprop_tui.engine.operations import Value
 from backprop_tui.engine.trace import Step, StepKind
 from backprop_tui.equations_text import EquationLine, equation_lines
 from backprop_tui.explain import Explanation, Notation, explain, first_not_finite
+from backprop_tui.lessons import number_of
 from backprop_tui.lessons.base import Lesson
-from backprop_tui.report.findings import Findings, GradientRow
+from backprop_tui.lessons.path import chapters, duration, minutes_of
+from backprop_tui.report.findings import Findings, GradientRow, count
 from backprop_tui.report.layout import Block, Look, table, value_block, width_of
 from backprop_tui.report.script import script_text
 from backprop_tui.values import format_shape
 
 
 def list_text(lessons: Sequence[Lesson], look: Look) -> Iterator[str]:
-    """The lessons by chapter."""
-    width = max((len(lesson.id) for lesson in lessons), default=0)
-    chapter = None
-    for lesson in lessons:
-        if lesson.chapter != chapter:
-            if chapter is not None:
-                yield ""
-            chapter = lesson.chapter
-            yield look.heading(chapter)
-        yield look.text(f"  {lesson.id:<{width}}  {lesson.title}")
+    """The lessons by chapter: number, id, title, minutes, and what should come before."""
+    if not lessons:
+        return
+    name = max(len(lesson.id) for lesson in lessons)
+    for chapter in chapters(lessons):
+        counted = count(len(chapter.lessons), "lesson")
+        aside = look.aside(f"  {counted}, {duration(chapter.minutes)}")
+        yield f"{look.heading(chapter.title)}{aside}"
+        for lesson in chapter.lessons:
+            start = f"  {number_of(lesson):>2}  {lesson.id:<{name}}  {lesson.minutes:>3} min  "
+            yield from _listed(start, lesson, look)
+        yield ""
+    total = duration(minutes_of(lessons))
+    yield from look.wrapped(
+        f"{count(len(lessons), 'lesson')}, about {total} in all. “After” names what should come "
+        "before; begin where you like."
+    )
+
+
+def _listed(start: str, lesson: Lesson, look: Look) -> Iterator[str]:
+    """A lesson's line with what should come before it, or more where there is no room."""
+    line = look.text(start + lesson.title)
+    after = look.text(f"after {', '.join(lesson.after)}") if lesson.after else ""
+    aside = f" · {after}" if after else ""
+    if len(line) + len(aside) <= look.width:
+        yield line + look.aside(aside)
+        return
+    indent = " " * (len(start) if len(start) + 20 <= look.width else 6)
+    if len(line) <= look.width:
+        yield line
+    else:
+        yield look.text(start).rstrip()
+        yield from look.wrapped(lesson.title, indent)
+    if after:
+        yield from (look.aside(part) for part in look.wrapped(after, indent))
 
 
 def show_text(found: Findings, look: Look, *, steps: bool = False) -> Iterator[str]:
@@ -43,15 +71,36 @@ def show_text(found: Findings, look: Look, *, steps: bool = False) -> Iterator[s
     script = found.session.lesson.script
     if script is not None:
         yield from script_text(script, found.script_run, look)
+    yield from _to_learn(found.session.lesson, look)
     yield ""
     yield from look.wrapped(found.conclusion())
 
 
 def _title(lesson: Lesson, look: Look) -> Iterator[str]:
     yield look.heading(lesson.title)
-    yield look.aside(f"{lesson.id} · {lesson.chapter}")
+    after = f"after {', '.join(lesson.after)}" if lesson.after else "nothing needed before"
+    facts = (lesson.id, lesson.chapter, f"about {lesson.minutes} min", after)
+    yield from (look.aside(line) for line in look.wrapped(" · ".join(facts)))
     yield ""
     yield from look.wrapped(lesson.idea)
+
+
+def _to_learn(lesson: Lesson, look: Look) -> Iterator[str]:
+    """The common mistake, the questions with their answers, and the sources."""
+    if lesson.mistake:
+        yield from ("", look.heading("The common mistake"))
+        yield from look.wrapped(lesson.mistake, "  ")
+    if lesson.questions:
+        yield from ("", look.heading("Questions"))
+    for number, question in enumerate(lesson.questions, 1):
+        first, *rest = look.wrapped(question.asks, "     ")
+        yield from (f"{number:>3}  {first.strip()}", *rest)
+        yield from (look.aside(line) for line in look.wrapped(question.answer, "     "))
+    if lesson.references:
+        yield from ("", look.heading("Sources"))
+        for reference in lesson.references:
+            first, *rest = look.wrapped(reference, "    ")
+            yield from (look.aside(line) for line in (first[2:], *rest))
 
 
 def _equations(found: Findings, look: Look) -> Iterator[str]:
@@ -65,23 +114,49 @@ def _equations(found: Findings, look: Look) -> Iterator[str]:
 
 def _equation_table(lines: Sequence[EquationLine], look: Look) -> list[str]:
     """Equations aligned at the left; when they hold and what to notice beside or below."""
-    rows = []
-    for line in lines:
-        when = f"{line.when} (none here)" if line.never else line.when
-        rows.append([[look.text(line.text)], [look.text(when)]])
-    left = table(rows, gap=4)
-    column = max(map(len, left)) + 4
+    whens = [f"{line.when} (none here)" if line.never else line.when for line in lines]
+    beside = max(map(len, whens), default=0)
+    room = max(30, look.width - 2 - (4 + beside if beside else 0))
+    texts = [_broken(look.text(line.text), room) for line in lines]
+    left = table([[text, [look.text(when)]] for text, when in zip(texts, whens, strict=True)], 4)
+    column = max(map(len, left), default=0) + 4
     out = []
-    for text, line in zip(left, lines, strict=True):
+    for text, line in zip(texts, lines, strict=True):
+        block, left = left[: len(text)], left[len(text) :]
         note = look.text(line.note)
-        if not note:
-            out.append(text)
-        elif column + len(note) <= look.width:
-            out.append(f"{text:<{column}}{look.aside(note)}")
-        else:
-            out.append(text)
-            out.extend(look.aside(part) for part in look.wrapped(line.note, " " * 6))
+        if note and column + len(note) <= look.width:
+            block[0] = f"{block[0]:<{column}}{look.aside(note)}"
+        elif note:
+            block += [look.aside(part) for part in look.wrapped(line.note, " " * 6)]
+        out += block
     return out
+
+
+def _broken(text: str, width: int) -> Block:
+    """A formula in lines of at most `width`, broken before a sign; a tail is indented."""
+    lines: Block = []
+    for part in _terms(text) if len(text) > width else [text]:
+        if lines and len(lines[-1]) + 1 + len(part) <= width:
+            lines[-1] += f" {part}"
+        else:
+            indent = " " * 4 if lines else ""
+            lines += textwrap.wrap(part, width, initial_indent=indent, subsequent_indent=" " * 6)
+    return lines
+
+
+def _terms(text: str) -> list[str]:
+    """The parts of a formula between the blanks before =, + and − that are in no bracket."""
+    parts, start, depth = [], 0, 0
+    for place, character in enumerate(text):
+        depth += (character in "([") - (character in ")]")
+        if character == " " and not depth and text[place + 1 : place + 3] in SIGNS:
+            parts.append(text[start:place])
+            start = place + 1
+    return [*parts, text[start:]]
+
+
+SIGNS = ("= ", "+ ", "− ", "- ")
+"""Before these a formula may be broken."""
 
 
 def _values(found: Findings, look: Look) -> Iterator[str]:

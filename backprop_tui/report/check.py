@@ -107,11 +107,14 @@ def _checked(lesson: Lesson, sizes: dict[str, int], seed: int | None) -> Checked
 
 def check_lines(checked: CheckedLesson, look: Look, width: int) -> Iterator[str]:
     """A lesson's line, and where it went wrong if it did."""
-    counts = f"{checked.total('nodes'):>5,} nodes  {checked.total('edges'):>5,} edges"
+    counts = " ".join(
+        f"{checked.total(what):>{digits},} {what}"
+        for what, digits in (("nodes", 6), ("edges", 6), ("leaves", 4))
+    )
     furthest = format_number(checked.worst("max_abs_diff"), 2)
     verdict = Verdict.AGREE if checked.agree else Verdict.DIFFER
-    words = f"{verdict.sign} {checked.lesson:<{width}} {verdict.word}  {counts}"
-    yield look.text(f"{words}  worst difference {furthest}")
+    words = f"{verdict.sign} {checked.lesson:<{width}} {verdict.word} {counts}"
+    yield look.text(f"{words}  off by {furthest}")
     for run in checked.runs:
         if run.where is not None:
             yield from look.wrapped(f"{_case_text(run)}: {run.where}", "    ")
@@ -127,18 +130,21 @@ def _case_text(run: CheckedRun) -> str:
 def check_summary(checked: Sequence[CheckedLesson], look: Look) -> Iterator[str]:
     """What it all comes to."""
     wrong = [lesson.lesson for lesson in checked if not lesson.agree]
+    counts = {what: count(number, what) for what, number in _compared(checked).items()}
     yield ""
     if wrong:
-        number = f"{len(wrong)} of {count(len(checked), 'lesson')}"
-        yield look.text(f"✗ {number} not agreeing: {', '.join(wrong)}")
+        number = f"{len(wrong)} of {counts['lesson']}"
+        yield from look.wrapped(f"✗ {number} not agreeing: {', '.join(wrong)}")
+        yield from look.wrapped(
+            f"Compared: {counts['node']} and {counts['edge']} with torch, {counts['leaf']} with "
+            f"finite differences, in {counts['run']}."
+        )
         return
-    counts = {what: sum(c.total(what) for c in checked) for what in ("nodes", "edges", "leaves")}
-    runs = sum(len(lesson.runs) for lesson in checked)
     yield from look.wrapped(
-        f"✓ {count(len(checked), 'lesson')}: by hand and torch agree on "
-        f"{count(counts['nodes'], 'node')} and {count(counts['edges'], 'edge')}, by hand and "
-        f"finite differences on {count(counts['leaves'], 'leaf')}, in {count(runs, 'run')} "
-        "(each lesson with its own numbers, with others, and at its smallest and larger sizes)."
+        f"✓ {counts['lesson']}: by hand and torch agree on {counts['node']} and "
+        f"{counts['edge']}, by hand and finite differences on {counts['leaf']}, in "
+        f"{counts['run']} (each lesson with its own numbers, with others, and at its smallest and "
+        "larger sizes)."
     )
     scripts = [c.script for c in checked if c.script is not None]
     if scripts:
@@ -150,11 +156,26 @@ def check_summary(checked: Sequence[CheckedLesson], look: Look) -> Iterator[str]
         )
 
 
+def _compared(checked: Sequence[CheckedLesson]) -> dict[str, int]:
+    """How much was compared in all: of each kind of thing, how many."""
+    return {
+        "lesson": len(checked),
+        "run": sum(len(lesson.runs) for lesson in checked),
+        "node": sum(lesson.total("nodes") for lesson in checked),
+        "edge": sum(lesson.total("edges") for lesson in checked),
+        "leaf": sum(lesson.total("leaves") for lesson in checked),
+    }
+
+
 def check_json(checked: Sequence[CheckedLesson]) -> dict[str, Any]:
     """The outcome of `check`, as docs/json.md describes it."""
     return {
         "version": JSON_VERSION,
         "agree": all(lesson.agree for lesson in checked),
+        "compared": {
+            ("leaves" if what == "leaf" else f"{what}s"): number
+            for what, number in _compared(checked).items()
+        },
         "lessons": [
             {
                 "lesson": lesson.lesson,

@@ -120,6 +120,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "flat": np.ravel,
     "permute": np.transpose,
     "exchange": np.swapaxes,
+    "add_rows": lambda a: np.sum(a, axis=0),  # as a vector, where `rows` gives one row
+    "onehot": lambda classes, count: np.eye(count)[np.asarray(classes, dtype=np.intp)],
 }
 
 
@@ -226,6 +228,8 @@ class _Renderer:
         if isinstance(node.op, ast.Add | ast.Sub):
             left = self._bracketed(node.left, _SUM)
             right = self._bracketed(node.right, _PRODUCT)
+            if as_text(right.segments).startswith("−"):  # the sign of its first factor
+                right = _in_brackets(right)
             sign = " + " if isinstance(node.op, ast.Add) else " − "
             return self._combine(left, sign, right, _SUM)
         if isinstance(node.op, ast.Pow):
@@ -298,6 +302,9 @@ class _Renderer:
         if node.attr not in ("T", "mT"):  # mT: each matrix of a batch
             raise ValueError(f"a formula cannot contain .{node.attr}")
         piece = self._bracketed(node.value, _ATOM)
+        if len(piece.segments) == 1 and piece.segments[0].text.endswith("ᵀ"):  # (Kᵀ)ᵀ is K
+            (segment,) = piece.segments
+            return _Piece((segment._replace(text=segment.text[:-1]),), _ATOM, piece.scalar)
         return _Piece((*piece.segments, _plain("ᵀ")), _ATOM, piece.scalar)
 
     def _call(self, node: ast.Call) -> _Piece:
@@ -353,6 +360,9 @@ _ARRAY_FUNCTIONS |= {"matrix", "flat", "permute", "copies", "repeat", "einsum", 
 _ARRAY_FUNCTIONS |= {"conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "correlate"}
 _ARRAY_FUNCTIONS |= {"max_pool1d", "max_pool2d", "winners", "exchange"}
 _SHAPE_FUNCTIONS |= {"copies"}
-_SHOWN |= {"exchange": "transpose", "copies": "Σ copies", "positions": "Σ positions", "winners": "to winners"}
+_SHOWN |= {"exchange": "transpose", "copies": "Σ copies", "positions": "Σ positions"}
+_SHOWN |= {"winners": "to winners"}
 _ARRAY_FUNCTIONS |= {"onehot", "normalised", "first", "gather", "embedding", "cumsum", "reverse"}
+_SHOWN |= {"add_rows": "Σ rows"}
+_ARRAY_FUNCTIONS |= {"add_rows"}
 _REDUCTIONS = {"sum", "mean", "total", "average", "amax", "amin", "var"}

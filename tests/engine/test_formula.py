@@ -90,6 +90,10 @@ def test_a_wrong_text_is_noticed(op: type[Operation], monkeypatch: pytest.Monkey
         ("(a > 0) * 2", {"a": 1.0}, 2.0),
         ("1 / a", {"a": np.float64(0.0)}, math.inf),
         ("rows(a)", {"a": np.array([[1.0, 2.0], [3.0, 4.0]])}, [[4.0, 6.0]]),
+        ("columns(a)", {"a": np.array([[1.0, 2.0], [3.0, 4.0]])}, [[3.0], [7.0]]),
+        ("diag(a)", {"a": np.array([1.0, 2.0])}, [[1.0, 0.0], [0.0, 2.0]]),
+        ("(t % k != 0) * a", {"t": 6, "k": 3, "a": 5.0}, 0.0),
+        ("(t % k != 0) * a", {"t": 7, "k": 3, "a": 5.0}, 5.0),
         ("outer(a, a.T)", {"a": np.array([1.0, 2.0])}, [[1.0, 2.0], [2.0, 4.0]]),
     ],
 )
@@ -122,6 +126,10 @@ def named(name: str, index: str | None) -> Symbol:
         # cells and rows
         ("array(array(1 / a, 0), array(0, -b))", "[[1 / a, 0], [0, −b]]"),
         ("array(a, b) @ array(c, d)", "[a, b] @ [c, d]"),
+        # remainders, diagonals, sums over columns
+        ("(t % k != 0) * a", "[t mod k ≠ 0] · a"),
+        ("(a + b) % (a * b)", "(a + b) mod (a · b)"),
+        ("columns(a) + diag(1 - a)", "Σ columns(a) + diag(1 − a)"),
         # brackets
         ("a - (b - c)", "a − (b − c)"),
         ("a - b - c", "a − b − c"),
@@ -244,7 +252,7 @@ def test_segments_keep_what_they_stand_for() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["[a]", "a.b", "not a", "a and b", "~a", "a % b", "a < b < c"])
+@pytest.mark.parametrize("text", ["[a]", "a.b", "not a", "a and b", "~a", "a // b", "a < b < c"])
 def test_what_is_no_formula_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="cannot contain"):
         render(text, named)

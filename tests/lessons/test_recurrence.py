@@ -310,3 +310,53 @@ def test_the_gradient_of_the_scores_is_the_probabilities_minus_the_target() -> N
         expected = (value_of(trace, f"ps[t={t}]") - onehot) / 2
         np.testing.assert_allclose(gradient_of(trace, f"ys[t={t}]"), expected, rtol=1e-12)
         np.testing.assert_allclose(np.sum(expected, axis=1), 0.0, atol=1e-15)
+
+
+# ── truncated-bptt ────────────────────────────────────────────────────────────────────────────
+
+
+def by_pieces(k: int) -> tuple[float, float]:
+    """The loss and the gradient of w as one would train: piece by piece, the state as a number.
+
+    Each piece is a graph of its own with its own backward; the gradients of w accumulate.
+    """
+    lesson = find_lesson("truncated-bptt")
+    x, y, h0, number = (lesson.leaf_named(name).default for name in ("x", "y", "h0", "w"))
+    w = torch.tensor(number, dtype=torch.float64, requires_grad=True)
+    state, total = h0, 0.0
+    for start in range(0, 6, k):
+        h = torch.tensor(state, dtype=torch.float64)
+        loss = torch.tensor(0.0, dtype=torch.float64)
+        for t in range(start, min(start + k, 6)):
+            h = torch.tanh(w * h + x[t])
+            loss = loss + (h - y[t]) ** 2
+        loss.backward()
+        state, total = h.item(), total + loss.item()
+    assert w.grad is not None
+    return total, w.grad.item()
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 6, 9])
+def test_cut_is_training_in_pieces_and_full_is_one_piece(k: int) -> None:
+    trace = run("truncated-bptt", {"k": k})
+    whole, exact = by_pieces(6)
+    loss, truncated = by_pieces(k)
+    assert loss == pytest.approx(whole, rel=1e-12)
+    assert value_of(trace, "L_full[t=6]") == pytest.approx(whole, rel=1e-12)
+    assert value_of(trace, "L_cut[t=6]") == pytest.approx(whole, rel=1e-12)
+    assert gradient_of(trace, "w_full") == pytest.approx(exact, rel=1e-11)
+    assert gradient_of(trace, "w_cut") == pytest.approx(truncated, rel=1e-11)
+    assert (k >= 6) == (gradient_of(trace, "w_cut") == gradient_of(trace, "w_full"))
+
+
+def test_the_numbers_that_the_lesson_names() -> None:
+    """2.41 uncut; 2.12 with k = 3, 2.07 with 4, 1.45 with 5."""
+    found = [by_pieces(k)[1] for k in (6, 3, 4, 5)]
+    assert [round(number, 2) for number in found] == [2.41, 2.12, 2.07, 1.45]
+
+
+def test_h0_hears_only_from_the_first_piece() -> None:
+    changed = [0.5, 0.2, -0.1, 0.6, 0.3, -0.9]  # the last target
+    one, other = run("truncated-bptt"), run("truncated-bptt", y=changed)
+    assert gradient_of(one, "h_cut[t=1]") == gradient_of(other, "h_cut[t=1]")
+    assert gradient_of(one, "h[t=1]") != gradient_of(other, "h[t=1]")

@@ -29,6 +29,7 @@ from backprop_tui.engine.formula import (
 )
 from backprop_tui.engine.graph import Edge, Node, NodeKind
 from backprop_tui.engine.operations import Operation, Value
+from backprop_tui.engine.operations.arrangement import Exchange
 from backprop_tui.engine.operations.shapes import Index, Transpose
 from backprop_tui.engine.trace import Step, StepKind, Trace
 from backprop_tui.values import format_number, format_shape
@@ -149,7 +150,7 @@ class Notation:
     def _expression(self, node: Node, scalar: bool) -> Symbol:
         operand = self.value(node.operands[0])
         inner = f"({operand.text})" if operand.compound else operand.text
-        if node.op is Transpose and node.params.get("dim1") in (1, -1):
+        if _is_transposed_matrix(node):
             return Symbol(f"{inner}ᵀ", "value", node.id, scalar)
         if node.op is Index:
             return Symbol(f"{inner}[{index_text(node.params['index'])}]", "value", node.id, scalar)
@@ -234,6 +235,14 @@ class Notation:
             return _parameter(name, node, [self.graph.records[i].value for i in node.operands])
 
         return symbols
+
+
+def _is_transposed_matrix(node: Node) -> bool:
+    """Whether the node is written Wᵀ: a matrix, or each matrix of a batch, transposed."""
+    if node.op is Exchange:
+        last = len(shape_of(node.value)) - 1
+        return {node.params["dim0"], node.params["dim1"]} == {last - 1, last}
+    return node.op is Transpose and node.params.get("dim1") in (1, -1)
 
 
 _UPSTREAM = -1
@@ -345,7 +354,9 @@ def parameter_symbol(name: str, value: Any) -> Symbol:
     if isinstance(value, int | float):
         text = str(value) if isinstance(value, int) else format_number(value)
         return Symbol(text.replace("-", "−").replace("inf", "∞"), "number")
-    return Symbol(str(value), "plain")
+    if isinstance(value, tuple) and len(value) == 1:  # as in torch: repeat(x, 2)
+        return parameter_symbol(name, value[0])
+    return Symbol(str(value).replace("->", "→"), "plain")  # the arrow is einsum's
 
 
 MAX_LIST = 6
@@ -402,8 +413,9 @@ def explain(trace: Trace, step: Step, notes: Mapping[str, str] | None = None) ->
         explanation = _collect(notation, step)
         noted = step.node
     note = (notes or {}).get(trace.graph.names[noted].base)
-    backward_or_output = step.kind is not StepKind.COMPUTE or noted == trace.graph.output
-    if note and backward_or_output:
+    # What is detached has no step in the backward pass at which its note could be told.
+    only_here = noted == trace.graph.output or not trace.graph.needs_gradient[noted]
+    if note and (step.kind is not StepKind.COMPUTE or only_here):
         lines = (*explanation.lines, Line("notice", _words(note)))
         explanation = Explanation(explanation.title, lines)
     return explanation

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from backprop_tui.engine.operations import contractions, shapes
-from backprop_tui.engine.operations.arrangement import Expand, Permute, Repeat
+from backprop_tui.engine.operations.arrangement import Exchange, Expand, Permute, Repeat
 from backprop_tui.engine.operations.contractions import turned_equations
 from backprop_tui.engine.tape import UnsupportedProgram, Var, binary, product, tape_of, unary
 
 _permute, _expand, _repeat = unary(Permute, 2), unary(Expand, 2), unary(Repeat, 2)
 _reshape, _index, _piece = unary(shapes.Reshape, 2), unary(shapes.Index, 2), unary(shapes.Index, 3)
+_transpose, _exchange = unary(shapes.Transpose, 2), unary(Exchange, 2)
 _outer = binary(contractions.Outer, 2)
 
 
@@ -34,6 +35,13 @@ def _axis(input: Var, dim: int, more: int = 0) -> int:
 
 
 # ── order and shape ───────────────────────────────────────────────────────────────────────────
+
+
+def transpose(input: Var, dim0: int, dim1: int) -> Var:
+    """Two dimensions exchanged."""
+    if input.ndim <= 2:
+        return _transpose(input, {"dim0": dim0, "dim1": dim1})
+    return _exchange(input, {"dim0": _axis(input, dim0), "dim1": _axis(input, dim1)})
 
 
 def permute(input: Var, *dims: Any) -> Var:

@@ -302,9 +302,6 @@ class _Renderer:
         if node.attr not in ("T", "mT"):  # mT: each matrix of a batch
             raise ValueError(f"a formula cannot contain .{node.attr}")
         piece = self._bracketed(node.value, _ATOM)
-        if len(piece.segments) == 1 and piece.segments[0].text.endswith("ᵀ"):  # (Kᵀ)ᵀ is K
-            (segment,) = piece.segments
-            return _Piece((segment._replace(text=segment.text[:-1]),), _ATOM, piece.scalar)
         return _Piece((*piece.segments, _plain("ᵀ")), _ATOM, piece.scalar)
 
     def _call(self, node: ast.Call) -> _Piece:

@@ -51,7 +51,7 @@ def _einsum(values: Sequence[Any], given: Given) -> Names:
 
 
 def _permute(values: Sequence[Any], given: Given) -> Names:
-    return {"inverse": lambda dims: [list(dims).index(axis) for axis in range(len(dims))]}
+    return {"back": [given["dims"].index(axis) for axis in range(len(given["dims"]))]}
 
 
 def _expand(values: Sequence[Any], given: Given) -> Names:
@@ -152,7 +152,7 @@ def _pooling(values: Sequence[Any], given: Given) -> Names:
     counts = [max(i) + 1 for i in zip(*(place for place, _ in windows), strict=True)]
     lead = a.shape[:-space]
 
-    def largest(a: Any) -> Any:
+    def largest(a: Any, kernel: Any, stride: Any) -> Any:
         out = np.zeros((*lead, *counts))
         for example, (place, seen) in product(np.ndindex(lead), windows):
             out[(*example, *place)] = max(a[(*example, *at)] for _, at in seen)

@@ -17,6 +17,7 @@ import numpy as np
 
 from backprop_tui.engine.operations import Array, Operation, Value
 from backprop_tui.engine.operations.arithmetic import Add, Div, Mul, Neg, Pow, Sub
+from backprop_tui.engine.operations.arrangement import Exchange
 from backprop_tui.engine.operations.contractions import (
     BatchedMatmul,
     BatchedMatrixVector,
@@ -313,7 +314,7 @@ def _var(tape: Tape, index: int, value: Value) -> Var:
     return var
 
 
-_indexed, _transposed = unary(Index, 2), unary(Transpose, 2)
+_indexed, _transposed, _exchanged = unary(Index, 2), unary(Transpose, 2), unary(Exchange, 2)
 
 
 class Var:
@@ -360,7 +361,8 @@ class Var:
         """The last two dimensions exchanged: each matrix of a batch transposed."""
         if self.ndim < 2:
             raise UnsupportedProgram(f".mT is for matrices; here are {self.ndim} dimensions")
-        return _transposed(self, {"dim0": self.ndim - 2, "dim1": self.ndim - 1})
+        op = _transposed if self.ndim == 2 else _exchanged
+        return op(self, {"dim0": self.ndim - 2, "dim1": self.ndim - 1})
 
     @property
     def shape(self) -> tuple[int, ...]:

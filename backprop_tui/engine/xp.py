@@ -80,10 +80,6 @@ def mm(input: Var, mat2: Var) -> Var:
     return product(input, mat2)(input, mat2)
 
 
-def transpose(input: Var, dim0: int, dim1: int) -> Var:
-    return _transpose(input, {"dim0": dim0, "dim1": dim1})
-
-
 def t(input: Var) -> Var:
     return _transpose(input, matrix_transposed(input))
 
@@ -130,8 +126,8 @@ gather, embedding = tensor_functions.gather, tensor_functions.embedding
 
 # ── products, shapes, pieces, layers, and arrays made by the program ──────────────────────────
 
-permute, flatten, unflatten, flip = (
-    arranging.permute, arranging.flatten, arranging.unflatten, arranging.flip,
+transpose, permute, flatten, unflatten, flip = (
+    arranging.transpose, arranging.permute, arranging.flatten, arranging.unflatten, arranging.flip,
 )  # fmt: skip
 broadcast_to, tile = arranging.broadcast_to, arranging.tile
 split, chunk, unbind = arranging.split, arranging.chunk, arranging.unbind

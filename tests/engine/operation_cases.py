@@ -109,7 +109,7 @@ def reduction(name: str) -> Maker:
 
 
 def transposed(rng: Rng) -> Case:
-    full = shape(rng, 1)
+    full = shape(rng, 1, 2)
     dims = tuple(int(d) for d in rng.integers(-len(full), len(full), 2))
     return lambda xp, *, a: xp.transpose(a, *dims), {"a": signed(rng, full)}
 

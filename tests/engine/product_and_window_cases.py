@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backprop_tui.engine.operations import Operation
-from backprop_tui.engine.operations.arrangement import Expand, Permute, Repeat
+from backprop_tui.engine.operations.arrangement import Exchange, Expand, Permute, Repeat
 from backprop_tui.engine.operations.contractions import (
     BatchedMatmul,
     BatchedMatrixVector,
@@ -218,7 +218,15 @@ def parted(rng: Rng) -> Case:
 
 
 def batches_transposed(rng: Rng) -> Case:
-    return lambda xp, *, a: a.mT, {"a": signed(rng, *lengths(rng, 2, 4))}
+    return lambda xp, *, a: a.mT, {"a": signed(rng, *lengths(rng, 3, 4))}
+
+
+def exchanged(rng: Rng) -> Case:
+    full = lengths(rng, 3, 4)
+    dims = [whole(rng, -len(full), len(full) - 1) for _ in range(2)]
+    if rng.integers(0, 2):
+        return lambda xp, *, a: a.transpose(*dims), {"a": signed(rng, *full)}
+    return lambda xp, *, a: xp.transpose(a, *dims), {"a": signed(rng, *full)}
 
 
 # ── windows ───────────────────────────────────────────────────────────────────────────────────
@@ -299,6 +307,9 @@ MORE_MAKERS: dict[type[Operation], dict[str, Maker]] = {
     MaxPool2d: {"max_pool2d": pooling(2)},
     Index: {"flip": turned, "split, chunk, unbind": one_of_several},
     Reshape: {"flatten": merged, "unflatten": parted},
-    Transpose: {".mT": batches_transposed},
+    Transpose: {
+        ".mT": lambda rng: (lambda xp, *, a: a.mT, {"a": signed(rng, 2, whole(rng, 1, 3))})
+    },
+    Exchange: {"transpose": exchanged, ".mT": batches_transposed},
 }
 """To be added to those of `operation_cases`."""

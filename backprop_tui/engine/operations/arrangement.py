@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from backprop_tui.engine.operations.base import Operation, Value, contribution
+from backprop_tui.engine.operations.base import Array, Operation, Value, contribution
 from backprop_tui.engine.operations.shapes import shape_of
+
+
+class Exchange(Operation):
+    """Two of three or more dimensions exchanged; both are counted from the front."""
+
+    name = "transpose"
+    symbol = "ᵀ"
+    operands = ("a",)
+    text = "exchange(a, dim0, dim1)"
+    why = "Two dimensions change places; the cells stay as they are."
+    elementwise = False
+
+    @staticmethod
+    def forward(a: Array, *, dim0: int, dim1: int) -> Value:
+        return np.swapaxes(a, dim0, dim1)
+
+    @contribution(
+        "exchange(g, dim0, dim1)",
+        why="Each cell only changed places, so its gradient goes back to the old place: "
+        "exchanging twice is doing nothing.",
+    )
+    def to_a(g: Array, out: Array, a: Array, *, dim0: int, dim1: int) -> Value:
+        return np.swapaxes(g, dim0, dim1)
 
 
 class Permute(Operation):
@@ -23,12 +48,16 @@ class Permute(Operation):
         return np.transpose(a, dims)
 
     @contribution(
-        "permute(g, inverse(dims))",
+        "permute(g, back)",
         why="Each cell only changed places, so its gradient goes back to the old place: "
         "the dimensions are put back in their old order.",
     )
     def to_a(g: Value, out: Value, a: Value, *, dims: tuple[int, ...]) -> Value:
         return np.transpose(g, np.argsort(dims))
+
+    @staticmethod
+    def figures(out: Value, a: Value, *, dims: tuple[int, ...]) -> dict[str, Any]:
+        return {"back": tuple(np.argsort(dims).tolist())}
 
 
 class Expand(Operation):

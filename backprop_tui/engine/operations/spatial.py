@@ -383,7 +383,7 @@ class MaxPool1d(Operation):
     name = "max_pool1d"
     symbol = "max pool"
     operands = ("a",)
-    text = "max_pool1d(a)"
+    text = "max_pool1d(a, kernel, stride)"
     why = _WHY_MAX
     elementwise = False
 
@@ -408,7 +408,7 @@ class MaxPool2d(Operation):
     name = "max_pool2d"
     symbol = "max pool"
     operands = ("a",)
-    text = "max_pool2d(a)"
+    text = "max_pool2d(a, kernel, stride)"
     why = _WHY_MAX
     elementwise = False
 

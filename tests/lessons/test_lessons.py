@@ -26,10 +26,10 @@ LESSONS = catalogue()
 
 
 def sizes_to_try(lesson: Lesson) -> list[dict[str, int]]:
-    """The defaults, and every size at 1, at other values, and at its maximum."""
+    """The defaults, and every size at 1 or its minimum, at other values, and at its maximum."""
     tried = [lesson.default_sizes()]
     for size in lesson.sizes:
-        for number in {1, 5, 7, size.minimum, size.maximum}:
+        for number in {max(1, size.minimum), 5, 7, size.minimum, size.maximum}:
             tried.append({**lesson.default_sizes(), size.name: number})
     if len(lesson.sizes) == 2:
         tried += [dict(zip((s.name for s in lesson.sizes), pair, strict=True))

@@ -19,6 +19,7 @@ from textual.pilot import Pilot
 
 from backprop_tui.lessons import find_lesson
 from backprop_tui.tui.app import BackpropApp
+from backprop_tui.tui.home import HomeScreen
 from backprop_tui.tui.lesson_screen import LessonScreen
 from backprop_tui.tui.state_screen import StateScreen
 
@@ -65,9 +66,9 @@ async def take(picture: Picture) -> str:
     if picture.theme:
         app.theme = picture.theme
     async with app.run_test(size=picture.size) as pilot:
-        await torch_answered(pilot)
+        await all_is_there(pilot)
         await pilot.press(*picture.keys)
-        await torch_answered(pilot)
+        await all_is_there(pilot)
         await pilot.pause()
         svg = app.export_screenshot(title="backprop-tui")
     # No font from the network, and blanks as they are.
@@ -75,12 +76,14 @@ async def take(picture: Picture) -> str:
     return svg.replace("<text ", '<text xml:space="preserve" ')
 
 
-async def torch_answered(pilot: Pilot[None]) -> None:
-    """Wait until torch stands beside, where a lesson or its script is shown."""
+async def all_is_there(pilot: Pilot[None]) -> None:
+    """Wait until torch stands beside, or at home the equations of the lesson under the cursor."""
     while isinstance(screen := pilot.app.screen, LessonScreen | StateScreen):
         beside = screen.comparison if isinstance(screen, StateScreen) else screen.beside.summary()
         if beside is not None:
             return
+        await pilot.pause(0.05)
+    while isinstance(screen := pilot.app.screen, HomeScreen) and not screen.complete:
         await pilot.pause(0.05)
 
 

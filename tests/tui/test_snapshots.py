@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from backprop_tui.lessons import find_lesson
 from backprop_tui.tui.app import BackpropApp
+from backprop_tui.tui.home import HomeScreen
 
 SIZES = [(80, 24), (120, 40), (160, 50)]
 SCREENS = {
@@ -28,4 +30,11 @@ def test_screen(name: str, size: tuple[int, int], theme: str, snap_compare: Any)
     lesson, keys = SCREENS[name]
     app = BackpropApp(find_lesson(lesson) if lesson else None, reference=False)
     app.theme = theme
-    assert snap_compare(app, terminal_size=size, press=keys)
+
+    async def pressed(pilot: Pilot[None]) -> None:
+        """Press the keys; at home, wait until the lesson's equations are there."""
+        await pilot.press(*keys)
+        while isinstance(screen := pilot.app.screen, HomeScreen) and not screen.complete:
+            await pilot.pause(0.01)
+
+    assert snap_compare(app, terminal_size=size, run_before=pressed)

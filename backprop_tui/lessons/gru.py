@@ -55,7 +55,7 @@ LESSON = Lesson(
     id="gru",
     title="A GRU",
     chapter="Recurrence",
-    order=770,
+    order=780,
     idea=(
         "A GRU does with one state and two gates what an LSTM does with two states and three. "
         "It first makes a candidate n; the reset gate r says how much the old state has to say in "

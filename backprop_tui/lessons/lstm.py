@@ -63,7 +63,7 @@ LESSON = Lesson(
     id="lstm",
     title="An LSTM",
     chapter="Recurrence",
-    order=760,
+    order=770,
     idea=(
         "A plain recurrent network overwrites its state at every step; an LSTM has a second state, "
         "the cell c, which it changes by adding. The new cell is f ⊙ c + i ⊙ g: the forget gate f "
@@ -197,7 +197,7 @@ LESSON = Lesson(
         "W_io": "Its gradient comes straight from h, not by way of the cell.",
         "W_hi": "It also carries gradient back: da_i of the next step reaches h through W_hiᵀ.",
         "W_hf": "One of the four matrices that carry gradient from the gates back to h.",
-        "W_hg": "A plain recurrent network has only this way back: through tanh and one matrix.",
+        "W_hg": "A plain recurrent network has only this one way back: through tanh and one matrix.",
         "W_ho": "The fourth way back from a step to the state before it.",
         "b_ii": "It is added at every step, so it collects da_i of every step.",
         "b_if": "A larger value opens the forget gate and lets more gradient through. Many begin "
@@ -231,11 +231,11 @@ LESSON = Lesson(
         "E": "The loss of all steps together: ½ · diff², summed over steps and numbers.",
     },
     mistake=(
-        "To pass on only what h sends to the cell, and to forget f ⊙ dc from the next "
-        "cell. The last step's gradients are still right and those of earlier steps are too small "
-        "or of the wrong sign; with T = 1 nothing shows. The other classic is the order of the "
-        "gates: libraries stack them differently, and weights copied in the wrong order give "
-        "plausible numbers of a different network."
+        "To pass on only what h sends to the cell, and to forget f ⊙ dc from the next cell. The "
+        "last step's gradients are still right, those of earlier steps are not, most of them too "
+        "small; with T = 1 nothing shows. The other classic is the order of the gates: libraries "
+        "stack them differently, and weights copied in the wrong order give plausible numbers of "
+        "a different network."
     ),
     questions=(
         Question(

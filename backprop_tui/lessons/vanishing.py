@@ -19,7 +19,7 @@ LESSON = Lesson(
     id="vanishing",
     title="Vanishing and exploding gradients",
     chapter="Recurrence",
-    order=780,
+    order=760,
     idea=(
         "Only the last state is used for the output, and the question is how much of its gradient "
         "is left at the first. Each step back multiplies the gradient by the same matrix W_h and "

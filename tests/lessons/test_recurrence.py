@@ -1,4 +1,4 @@
-"""The chapter “Recurrence”, from the batch on: torch's own cells, and what others published."""
+"""The chapter “Recurrence”, from rnn-batch on: torch's own cells, and published numbers."""
 
 from __future__ import annotations
 
@@ -118,9 +118,8 @@ def test_the_lstm_of_aidan_gomez_after_one_update() -> None:
 
 
 def test_on_the_direct_path_only_the_forget_gate_multiplies() -> None:
-    """With nothing but the last target's loss in h, and no weights of the state, dc is f · dc."""
-    sizes = {"T": 4, "hidden": 2}
-    trace = run("lstm", sizes, weight_hh=np.zeros((4, 2, 2)))
+    """Besides the share of its own h, a cell receives f ⊙ dc of the next one, and no more."""
+    trace = run("lstm", {"T": 4, "hidden": 2})
     for t in (1, 2, 3):
         o, tanh_c = value_of(trace, f"o[t={t}]"), value_of(trace, f"tanh_c[t={t}]")
         own = o * (1 - tanh_c**2) * gradient_of(trace, f"h[t={t}]")

@@ -205,7 +205,7 @@ LESSON = Lesson(
         "a_n": "A tanh passes 1 − n² of the gradient.",
         "r": "It receives da_n times m: what the old state would say decides how much the "
         "gate matters.",
-        "z": "Two contributions: from kept, h · dh, and from 1 − z, −n · dh. "
+        "z": "Two contributions: from kept the old h times dh, and from 1 − z, −n · dh. "
         "Where old state and candidate are equal they cancel.",
         "m": "What the old state has to say in the candidate; r decides how much of it is heard, "
         "and how much gradient comes back.",

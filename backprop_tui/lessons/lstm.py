@@ -197,7 +197,7 @@ LESSON = Lesson(
         "W_io": "Its gradient comes straight from h, not by way of the cell.",
         "W_hi": "It also carries gradient back: da_i of the next step reaches h through W_hiᵀ.",
         "W_hf": "One of the four matrices that carry gradient from the gates back to h.",
-        "W_hg": "A plain recurrent network has only this one way back: through tanh and one matrix.",
+        "W_hg": "A plain recurrent network has only this way back, through tanh and one matrix.",
         "W_ho": "The fourth way back from a step to the state before it.",
         "b_ii": "It is added at every step, so it collects da_i of every step.",
         "b_if": "A larger value opens the forget gate and lets more gradient through. Many begin "

@@ -51,7 +51,7 @@ LESSON = Lesson(
         "target. And the weights are used by both texts at every step, so their gradients are sums "
         "over the batch and over time."
     ),
-    after=("rnn",),
+    after=("rnn", "softmax"),
     minutes=12,
     program=program,
     leaves=(

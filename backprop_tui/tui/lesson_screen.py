@@ -585,7 +585,7 @@ class LessonScreen(WindowSized, Screen[None]):
 
     def action_fold_all(self) -> None:
         if not self.session.trace.graph.groups:
-            self.notify("This lesson has no helper functions", timeout=3)
+            self.notify("This lesson has no helper function", timeout=3)
             return
         self.session.fold_all()
         self._folded()
@@ -655,10 +655,10 @@ class LessonScreen(WindowSized, Screen[None]):
         from backprop_tui.tui.plot_screen import PlotScreen
 
         leaves, graph = self.query_one(LeavesView), self.session.trace.graph
-        node = self.query_one(GraphView).chosen
+        node, cell = self.query_one(GraphView).chosen, None
         if leaves.has_focus and leaves.chosen_leaf is not None:
-            node = graph.leaves.get(leaves.chosen_leaf, node)
-        self.app.push_screen(PlotScreen(self.session, node))
+            node, cell = graph.leaves[leaves.chosen_leaf], leaves.chosen_index
+        self.app.push_screen(PlotScreen(self.session, node, cell))
 
     def action_help(self) -> None:
         widget: Widget | None = self.focused

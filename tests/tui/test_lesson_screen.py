@@ -99,6 +99,11 @@ async def test_a_lesson_forth_and_back(lesson: str, granularity: str) -> None:
         assert screen.session.position == -1
 
 
+def told(app: BackpropApp, words: str) -> bool:
+    """Whether a message with these words has come up."""
+    return any(words in notification.message for notification in app._notifications)
+
+
 Check = Callable[[BackpropApp, LessonScreen], bool]
 
 KEYS: dict[str, tuple[list[str], str, Check]] = {
@@ -113,8 +118,8 @@ KEYS: dict[str, tuple[list[str], str, Check]] = {
     "lesson.zoom": ([], "z", lambda a, s: s.query_one(GraphView).zoom == 0),
     "lesson.open": ([], "o", lambda a, s: s.session.inputs.opened == {"h"}),
     "lesson.agreement": ([], "O", lambda a, s: isinstance(a.screen, AgreementScreen)),
-    "lesson.fold": ([], "x", lambda a, s: "no helper" in shown(a)),
-    "lesson.fold_all": ([], "X", lambda a, s: "no helper" in shown(a)),
+    "lesson.fold": ([], "x", lambda a, s: told(a, "no helper function")),
+    "lesson.fold_all": ([], "X", lambda a, s: told(a, "no helper function")),
     "lesson.inspect": ([], "i", lambda a, s: isinstance(a.screen, Inspector)),
     "lesson.plot": ([], "P", lambda a, s: isinstance(a.screen, PlotScreen)),
     "lesson.help": ([], "?", lambda a, s: isinstance(a.screen, HelpScreen)),

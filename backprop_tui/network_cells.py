@@ -23,6 +23,7 @@ from backprop_tui.engine.operations import statistics as stat
 from backprop_tui.engine.operations.activations import CumSum
 from backprop_tui.engine.operations.reductions import averaged, reduced_dims
 from backprop_tui.engine.trace import Trace
+from backprop_tui.explain import parameter_symbol
 
 Cell = tuple[int, ...]
 
@@ -312,7 +313,7 @@ def _hat(use: Use, cell: Cell) -> tuple[Symbol, Any]:
 
 def _deviation(use: Use, cell: Cell) -> tuple[Symbol, Any]:
     spread = norm.deviation(use.a, use.params["dims"], use.params["eps"])
-    eps = f"{use.params['eps']:g}".replace("-", "−")
+    eps = parameter_symbol("eps", use.params["eps"]).text
     text = f"√(var({use.x(use.letters(cell)).text}) + {eps})"
     return words(text), np.broadcast_to(spread, use.a.shape)[cell]
 

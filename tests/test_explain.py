@@ -70,8 +70,14 @@ HIGH = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 MATH = {
     "tanh": np.tanh, "exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos,
     "outer": np.outer, "nan": np.nan, "inf": np.inf, "array": np.array,
-    "σ": lambda a: 1 / (1 + np.exp(-a)), "max": np.maximum,
-    "mean": np.mean,
+    "σ": lambda a: 1 / (1 + np.exp(-a)), "root": np.sqrt, "π": math.pi,
+    "max": lambda a, *b: np.maximum(a, *b) if b else np.max(a),
+    "min": lambda a, *b: np.minimum(a, *b) if b else np.min(a),
+    "mean": np.mean, "var": np.var, "normalised": lambda a: (a - np.mean(a)) / np.std(a),
+    "softmax": lambda a: np.exp(a) / np.sum(np.exp(a)),
+    "log_softmax": lambda a: a - np.log(np.sum(np.exp(a))), "pick": lambda a, row: a[row],
+    "where": np.where, "erf": np.vectorize(math.erf), "cumsum": np.cumsum, "reverse": np.flip,
+    "detach": lambda a: a,
 }  # fmt: skip
 
 
@@ -81,7 +87,8 @@ def calculated(text: str) -> Any:
     text = text.replace("−", "-").replace("·", "*").replace("⊙", "*").replace("^", "**")
     while "[" in text:  # from the inside out
         text = re.sub(r"\[([^\[\]]*)\]", lambda m: _in_square_brackets(m[1]), text)
-    text = re.sub(r"√(\([^()]*\)|[\d.e-]+)", r"(\1)**0.5", text)
+    text = re.sub(r"√([\d.e-]+)", r"(\1)**0.5", text).replace("√(", "root(")
+    text = re.sub(r"√(array\(\([^()]*\)\))", r"root(\1)", text)
     with np.errstate(all="ignore"):
         return eval(text, {"__builtins__": {}, **MATH})
 
@@ -97,6 +104,7 @@ def test_the_reader_reads() -> None:
     assert calculated("40 · (1 − 0.5²)") == 30.0
     assert calculated("(−3)² − 1e−3") == 8.999
     assert calculated("√4 + √(9) · 2⁻¹") == 3.5
+    assert calculated("√(max([3 1]) · (1 + 2)) + max(1, 2)") == 5.0
     assert list(calculated("[1 −2] ⊙ (1 − [0.5 0]²)")) == [0.75, -2.0]
     assert calculated("2 · [2 > −1] + 3 · [2 = −1]") == 2.0
     assert list(calculated("[4 5 6] ⊙ [[1.5 −1 0] > 0]")) == [4.0, 0.0, 0.0]
@@ -124,7 +132,8 @@ def check_numbers(session: Session, tolerance: float = 1e-3) -> int:
 
 def _words_before_brackets(text: str) -> str:
     """Calls that only move cells: scatter(…), transpose(…), expand(…), or an index after a name."""
-    return "".join(re.findall(r"(?:scatter|transpose|expand|reshape|narrow|select)\(", text))
+    moving = "scatter|transpose|expand|reshape|narrow|select|onehot|first"
+    return "".join(re.findall(rf"(?:{moving})\(", text))
 
 
 # ── numbers ───────────────────────────────────────────────────────────────────────────────────

@@ -105,8 +105,14 @@ def last_rows_reversed(right: Any, g: Any, out: Any, values: Any, params: Any) -
 
 
 MISTAKES = [sign_flipped, doubled, upstream_forgotten, upstream_squared, a_little_off]
-SWAPS = {"div", "pow", "maximum", "dot", "mv", "matmul", "mm"}
+SWAPS = {"div", "pow", "maximum", "dot", "mv", "matmul", "mm", "outer"}
 """Operations for which swapping the operands inside a rule is always a mistake."""
+
+REVERSALS = {
+    "getitem", "reshape", "transpose", "cat", "stack", "mm", "mv", "permute", "expand", "repeat",
+    "linear", "einsum", "conv1d", "conv2d", "max_pool1d", "max_pool2d",
+}  # fmt: skip
+"""Operations for which a contribution with its cells in reverse order is a mistake."""
 
 
 def mistakes() -> list[Any]:
@@ -121,7 +127,7 @@ def mistakes() -> list[Any]:
                 wrongs.append(operands_swapped)
             if op.variadic:
                 wrongs.append(wrong_slot)
-            if op.name in ("getitem", "reshape", "transpose", "cat", "stack", "mm", "mv"):
+            if op.name in REVERSALS:
                 wrongs.append(last_rows_reversed)
             for wrong in wrongs:
                 found.append(

@@ -175,7 +175,9 @@ class Inspector(WindowSized, ModalScreen[None]):
         from backprop_tui.tui.plot_screen import PlotScreen
 
         if self.is_current:
-            self.app.push_screen(PlotScreen(self._session, self._node))
+            chosen = next((view for view in self.query(MatrixView) if view.has_focus), None)
+            cell = chosen.cell if chosen is not None else None
+            self.app.push_screen(PlotScreen(self._session, self._node, cell))
 
     def action_close(self) -> None:
         if self.is_current:  # and not closing already

@@ -307,6 +307,11 @@ class LeavesView(ScrollView, can_focus=True):
         return None if self._spot is None or self._spot.is_size else self._spot.name
 
     @property
+    def chosen_index(self) -> tuple[int, ...]:
+        """The index of the chosen cell; () for a number."""
+        return () if self._spot is None else self._spot.index
+
+    @property
     def editing(self) -> bool:
         """Whether a number is being typed."""
         return self._draft is not None

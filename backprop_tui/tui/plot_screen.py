@@ -238,8 +238,10 @@ class PlotScreen(WindowSized, ModalScreen[None]):
                 tooltip="Help on the plots"),
     ]  # fmt: skip
 
-    def __init__(self, session: Session, node: int | None = None) -> None:
-        """Begin with a node or leaf, or with the lesson's own picture."""
+    def __init__(
+        self, session: Session, node: int | None = None, cell: tuple[int, ...] | None = None
+    ) -> None:
+        """Begin with a node or leaf and one of its cells, or with the lesson's own picture."""
         super().__init__()
         self._session = session
         self._trace, node = trace_for(session, node)
@@ -252,8 +254,11 @@ class PlotScreen(WindowSized, ModalScreen[None]):
         self._variant: dict[Kind, int] = {}
         self._sweeps: dict[tuple[str, tuple[int, ...], float], Sweep] = {}
         self._zoom = 1.0
+        self._left = False
         self._node = self._trace.graph.output if node is None else node
         self._kind: Kind = self._begin(node)
+        if cell:
+            self._begin_at(cell)
         self._picture = self._make()
 
     # ── what is shown ─────────────────────────────────────────────────────────────────────
@@ -274,6 +279,20 @@ class PlotScreen(WindowSized, ModalScreen[None]):
             if self._place(kind, subject_name(graph, self._node)) is not None:
                 return kind
         return self._kinds[-1]
+
+    def _begin_at(self, cell: tuple[int, ...]) -> None:
+        """Begin with a cell of the node."""
+        name = subject_name(self._trace.graph, self._node)
+        shape = np.shape(self._trace.graph.raw[self._node][2])
+        if len(shape) != len(cell):
+            return
+        flat = int(np.ravel_multi_index(cell, shape))
+        self._points["along", name, 0] = flat
+        place = self._place("activation", name)
+        if place is not None:
+            subject = self._subjects["activation"][place]
+            first = ActivationPicture(self._notation, subject).first_point(self._node)
+            self._points["activation", name, 0] = first + flat
 
     def _place(self, kind: Kind, name: str) -> int | None:
         """Where a subject stands among those of a kind."""
@@ -371,6 +390,14 @@ class PlotScreen(WindowSized, ModalScreen[None]):
             yield ChartView(id="chart")
             yield LinesView(id="words")
 
+    @property
+    def _is_there(self) -> bool:
+        """Whether the screen is neither opening nor closing."""
+        return not self._left and len(self.query("#kinds, #choice, #chart, #words")) == 4
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._is_there
+
     def on_mount(self) -> None:
         self.query_one("#words", LinesView).can_focus = False
         self._show(anew=True)
@@ -411,12 +438,11 @@ class PlotScreen(WindowSized, ModalScreen[None]):
         Whatever is shown next makes an end of it: workers of a group are exclusive.
         """
         more = True
-        while more and self._picture is picture:
+        while more and self._picture is picture and self._is_there:
             until = monotonic() + SLICE
             while more and monotonic() < until:
                 more = picture.sweep.step()
-            if self._picture is picture and self.is_attached:
-                self._show()
+            self._show()
             await asyncio.sleep(0.001)
 
     # ── choosing ──────────────────────────────────────────────────────────────────────────
@@ -495,4 +521,5 @@ class PlotScreen(WindowSized, ModalScreen[None]):
 
     def action_close(self) -> None:
         if self.is_current:  # and not closing already
+            self._left = True
             self.dismiss(None)

@@ -33,6 +33,8 @@ from backprop_tui.engine.operations.shapes import (
     Unsqueeze,
 )
 from backprop_tui.engine.operations.spatial import (
+    AvgPool1d,
+    AvgPool2d,
     Conv1d,
     Conv1dWithoutBias,
     Conv2d,
@@ -666,6 +668,8 @@ def _meetings_of_input(node: Node, cell: Cell, weight: Cell) -> _General:
 def _sent_by_pooling(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
     """Max pooling: the upstream cells of the windows whose largest cell it was."""
     trace, node = writer.trace, writer.graph[edge.source]
+    if node.op in (AvgPool1d, AvgPool2d):
+        return _sent_by_averages(writer, edge, cell)
     a = cast(Array, writer.graph.records[edge.target].value)
     taken = winners(a, **node.params) == _flat(writer, edge.target, cell)
     upstream = cast(Value, trace.gradients[edge.source])
@@ -675,6 +679,60 @@ def _sent_by_pooling(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
         note = f"the largest of {len(won)} windows: what comes back is added up"
     terms = (_copy(writer, edge.source, at, _at(upstream, at)) for at in won)
     return _Draft(len(won), terms, _at(cast(Value, trace.contribution(edge)), cell), note=note)
+
+
+def _averaged(writer: _Writer, node: Node, a: int) -> tuple[Meetings, int, int]:
+    """The windows of mean pooling as a convolution of one channel, where each cell has one; the
+    number of spatial dimensions, and of a window's cells."""
+    kernel = node.params["kernel"]
+    space = len(kernel)
+
+    def one_channel(shape: Cell) -> Cell:
+        return (*shape[:-space], 1, *shape[-space:])
+
+    meetings = Meetings(
+        one_channel(shape_of(writer.graph.records[a].value)),
+        (1, 1, *kernel),
+        one_channel(shape_of(node.value)),
+        stride=node.params["stride"],
+        padding=node.params["padding"],
+        dilation=(1,) * space,
+    )
+    return meetings, space, math.prod(kernel)
+
+
+def _sent_by_averages(writer: _Writer, edge: Edge, cell: Cell) -> _Draft:
+    """Mean pooling: a share of the upstream cell of each window that covers the cell."""
+    trace, node = writer.trace, writer.graph[edge.source]
+    meetings, space, count = _averaged(writer, node, edge.target)
+    upstream = cast(Value, trace.gradients[edge.source])
+    met = list(meetings.of_input((*cell[:-space], 0, *cell[-space:])))
+
+    def term(meeting: Meeting) -> Term:
+        at = (*meeting.out[: -space - 1], *meeting.out[-space:])
+        g = _at(upstream, at)
+        symbols = {"g": writer.gradient(edge.source, at), "count": writer.number(count)}
+        return writer.term("g / count", symbols, {"g": g, "count": count}, g / count)
+
+    note = f"each of the {count} averaged cells receives its share" if met else "in no window: 0"
+    value = _at(cast(Value, trace.contribution(edge)), cell)
+    return _Draft(len(met), map(term, met), value, note=note)
+
+
+def _computed_by_averages(writer: _Writer, node: Node, cell: Cell) -> _Draft:
+    (operand,) = node.operands
+    meetings, space, count = _averaged(writer, node, operand)
+    value = writer.graph.records[operand].value
+    met = list(meetings.of_result((*cell[:-space], 0, *cell[-space:])))
+
+    def term(meeting: Meeting) -> Term:
+        at = (*meeting.input[: -space - 1], *meeting.input[-space:])
+        a = _at(value, at)
+        symbols = {"a": writer.value(operand, at), "count": writer.number(count)}
+        return writer.term("a / count", symbols, {"a": a, "count": count}, a / count)
+
+    note = "" if len(met) == count else "where the window looks over the edge there is padding: 0"
+    return _Draft(len(met), map(term, met), _at(node.value, cell), note=note)
 
 
 def _copy(writer: _Writer, source: int, at: Cell, value: float) -> Term:
@@ -689,7 +747,7 @@ _MOVES: frozenset[type[Operation]] = frozenset(
 _CONVOLUTIONS: frozenset[type[Operation]] = frozenset(
     {Conv1d, Conv1dWithoutBias, Conv2d, Conv2dWithoutBias}
 )
-_POOLINGS: frozenset[type[Operation]] = frozenset({MaxPool1d, MaxPool2d})
+_POOLINGS: frozenset[type[Operation]] = frozenset({MaxPool1d, MaxPool2d, AvgPool1d, AvgPool2d})
 
 
 def _moved(writer: _Writer, node: Node) -> Any:
@@ -826,8 +884,10 @@ def _computed_by_convolution(writer: _Writer, node: Node, cell: Cell) -> _Draft:
 
 
 def _computed_by_pooling(writer: _Writer, node: Node, cell: Cell) -> _Draft:
-    """The largest cell of the window."""
+    """The largest cell of the window, or the shares of them all."""
     (operand,) = node.operands
+    if node.op in (AvgPool1d, AvgPool2d):
+        return _computed_by_averages(writer, node, cell)
     a = cast(Array, writer.graph.records[operand].value)
     at = _cell(int(winners(a, **node.params)[cell]), a.shape)
     here = _at(a, at)

@@ -167,7 +167,24 @@ def _pooling(values: Sequence[Any], given: Given) -> Names:
             back[first] += g[(*example, *place)]
         return back
 
-    return {f"max_pool{space}d": largest, "winners": winners}
+    def mean(a: Any, kernel: Any, stride: Any) -> Any:
+        out = np.zeros((*lead, *counts))
+        for example, (place, seen) in product(np.ndindex(lead), windows):
+            out[(*example, *place)] = np.sum([a[(*example, *at)] for _, at in seen]) / size
+        return out
+
+    def covering(g: Any) -> Any:
+        back = np.zeros(a.shape)
+        for example, (place, seen) in product(np.ndindex(lead), windows):
+            for _, at in seen:
+                back[(*example, *at)] += g[(*example, *place)]
+        return back
+
+    size = np.size(np.ones(given["kernel"]))
+    return {
+        f"max_pool{space}d": largest, f"avg_pool{space}d": mean,
+        "winners": winners, "windows": covering, "size": size,
+    }  # fmt: skip
 
 
 PRODUCT_VOCABULARIES: dict[str, Callable[[Sequence[Any], Given], Names]] = {
@@ -181,4 +198,6 @@ PRODUCT_VOCABULARIES: dict[str, Callable[[Sequence[Any], Given], Names]] = {
     "conv2d": _convolution,
     "max_pool1d": _pooling,
     "max_pool2d": _pooling,
+    "avg_pool1d": _pooling,
+    "avg_pool2d": _pooling,
 }

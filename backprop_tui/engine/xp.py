@@ -134,6 +134,7 @@ split, chunk, unbind = arranging.split, arranging.chunk, arranging.unbind
 bmm, outer, einsum = arranging.bmm, arranging.outer, arranging.einsum
 conv1d, conv2d = nn.functional.conv1d, nn.functional.conv2d
 max_pool1d, max_pool2d = nn.functional.max_pool1d, nn.functional.max_pool2d
+avg_pool1d = nn.functional.avg_pool1d
 tensor, zeros, ones, full, eye = (
     constructors.tensor, constructors.zeros, constructors.ones, constructors.full, constructors.eye,
 )  # fmt: skip

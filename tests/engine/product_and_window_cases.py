@@ -20,6 +20,8 @@ from backprop_tui.engine.operations.contractions import (
 )
 from backprop_tui.engine.operations.shapes import Index, Reshape, Transpose
 from backprop_tui.engine.operations.spatial import (
+    AvgPool1d,
+    AvgPool2d,
     Conv1d,
     Conv1dWithoutBias,
     Conv2d,
@@ -265,7 +267,7 @@ def convolution(space: int, bias: bool) -> Maker:
     return make
 
 
-def pooling(space: int) -> Maker:
+def pooling(space: int, kind: str = "max") -> Maker:
     def make(rng: Rng) -> Case:
         kernel = tuple(whole(rng, 1, 3) for _ in range(space))
         stride: Any = tuple(whole(rng, 1, 3) for _ in range(space))
@@ -280,8 +282,8 @@ def pooling(space: int) -> Maker:
         given: Any = kernel[0] if len(set(kernel)) == 1 and rng.integers(0, 2) else kernel
         options: dict[str, Any] = {} if rng.integers(0, 2) else {"stride": stride}
         options["padding"] = padding
-        name = f"max_pool{space}d"
-        if rng.integers(0, 2):
+        name = f"{kind}_pool{space}d"
+        if rng.integers(0, 2) and name != "avg_pool2d":  # which torch has in nn.functional only
             return lambda xp, *, a: getattr(xp, name)(a, given, **options), {"a": a}
         return lambda xp, *, a: getattr(xp.nn.functional, name)(a, given, **options), {"a": a}
 
@@ -305,6 +307,8 @@ MORE_MAKERS: dict[type[Operation], dict[str, Maker]] = {
     Conv2dWithoutBias: {"conv2d": convolution(2, False)},
     MaxPool1d: {"max_pool1d": pooling(1)},
     MaxPool2d: {"max_pool2d": pooling(2)},
+    AvgPool1d: {"avg_pool1d": pooling(1, "avg")},
+    AvgPool2d: {"avg_pool2d": pooling(2, "avg")},
     Index: {"flip": turned, "split, chunk, unbind": one_of_several},
     Reshape: {"flatten": merged, "unflatten": parted},
     Transpose: {

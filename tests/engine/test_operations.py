@@ -111,6 +111,7 @@ SWAPS = {"div", "pow", "maximum", "dot", "mv", "matmul", "mm", "outer"}
 REVERSALS = {
     "getitem", "reshape", "transpose", "cat", "stack", "mm", "mv", "permute", "expand", "repeat",
     "linear", "einsum", "conv1d", "conv2d", "max_pool1d", "max_pool2d",
+    "avg_pool1d", "avg_pool2d",
 }  # fmt: skip
 """Operations for which a contribution with its cells in reverse order is a mistake."""
 

@@ -23,6 +23,7 @@ from backprop_tui.engine.tensor_functions import rows_of, whole_numbers
 
 linear, conv1d, conv2d = layers.linear, layers.conv1d, layers.conv2d
 max_pool1d, max_pool2d = layers.max_pool1d, layers.max_pool2d
+avg_pool1d, avg_pool2d = layers.avg_pool1d, layers.avg_pool2d
 relu, tanh, sigmoid = unary(functions.Relu), unary(functions.Tanh), unary(functions.Sigmoid)
 
 silu, _gelu = unary(activations.Silu), unary(activations.Gelu, 2)

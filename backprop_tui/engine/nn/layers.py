@@ -9,6 +9,8 @@ import numpy as np
 from backprop_tui.engine.operations import Operation
 from backprop_tui.engine.operations.contractions import Linear, LinearWithoutBias
 from backprop_tui.engine.operations.spatial import (
+    AvgPool1d,
+    AvgPool2d,
     Conv1d,
     Conv1dWithoutBias,
     Conv2d,
@@ -21,6 +23,7 @@ from backprop_tui.engine.operations.spatial import (
 from backprop_tui.engine.tape import UnsupportedProgram, Var, tape_of, unary
 
 _max_pool1d, _max_pool2d = unary(MaxPool1d, 2), unary(MaxPool2d, 2)
+_avg_pool1d, _avg_pool2d = unary(AvgPool1d, 2), unary(AvgPool2d, 2)
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -109,10 +112,9 @@ def conv2d(
 
 
 def _pooling(
-    space: int, input: Any, kernel_size: Any, stride: Any, padding: Any
+    name: str, space: int, input: Any, kernel_size: Any, stride: Any, padding: Any
 ) -> dict[str, Sizes]:
     """The parameters of pooling, checked. Without a stride the windows lie side by side."""
-    name = f"max_pool{space}d"
     if not isinstance(input, Var) or input.ndim not in (space + 1, space + 2):
         raise UnsupportedProgram(
             f"{name} needs an input with {space + 1} or {space + 2} dimensions"
@@ -131,9 +133,19 @@ def _pooling(
 
 def max_pool1d(input: Var, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Var:
     """The largest cell of each window of a signal (N, C, L) or (C, L)."""
-    return _max_pool1d(input, _pooling(1, input, kernel_size, stride, padding))
+    return _max_pool1d(input, _pooling("max_pool1d", 1, input, kernel_size, stride, padding))
 
 
 def max_pool2d(input: Var, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Var:
     """The largest cell of each window of an image (N, C, H, W) or (C, H, W)."""
-    return _max_pool2d(input, _pooling(2, input, kernel_size, stride, padding))
+    return _max_pool2d(input, _pooling("max_pool2d", 2, input, kernel_size, stride, padding))
+
+
+def avg_pool1d(input: Var, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Var:
+    """The mean of each window of a signal (N, C, L) or (C, L)."""
+    return _avg_pool1d(input, _pooling("avg_pool1d", 1, input, kernel_size, stride, padding))
+
+
+def avg_pool2d(input: Var, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Var:
+    """The mean of each window of an image (N, C, H, W) or (C, H, W)."""
+    return _avg_pool2d(input, _pooling("avg_pool2d", 2, input, kernel_size, stride, padding))

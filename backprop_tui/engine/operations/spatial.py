@@ -7,6 +7,7 @@ flipped. The parameters are tuples, one number for each spatial dimension.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -425,3 +426,82 @@ class MaxPool2d(Operation):
     @staticmethod
     def branches(a: Array, *, kernel: Sizes, stride: Sizes, padding: Sizes) -> Value:
         return winners(a, kernel, stride, padding)
+
+
+def averaged(a: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+    """The mean of each window; cells of the padding count as 0, as in torch."""
+    space = len(kernel)
+    ones = (1,) * space
+    counts = positions(a.shape[-space:], kernel, stride, padding, ones)
+    wide = padded(a, padding)
+    total = np.zeros((*a.shape[:-space], *counts))
+    for _, offset in taps(kernel, ones):
+        total += wide[strided(offset, counts, stride)]
+    return total / float(math.prod(kernel))
+
+
+def to_averaged(g: Array, a: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+    """Each window's gradient, shared out equally among its cells."""
+    space = len(kernel)
+    ones = (1,) * space
+    back = np.zeros_like(padded(a, padding))
+    for _, offset in taps(kernel, ones):
+        back[strided(offset, g.shape[-space:], stride)] += g
+    return cast(Array, back[strided(padding, a.shape[-space:], ones)] / float(math.prod(kernel)))
+
+
+_WHY_MEAN = "Of each window the mean goes on: its cells added up and divided by their number."
+_WHY_SHARE = (
+    "A cell moves the mean of each window that covers it by its own move divided by the number "
+    "of cells, so it receives that share of each of those windows' upstream gradients."
+)
+
+
+class AvgPool1d(Operation):
+    """The mean of each window of a signal."""
+
+    name = "avg_pool1d"
+    symbol = "mean pool"
+    operands = ("a",)
+    text = "avg_pool1d(a, kernel, stride)"
+    why = _WHY_MEAN
+    elementwise = False
+
+    @staticmethod
+    def forward(a: Array, *, kernel: Sizes, stride: Sizes, padding: Sizes) -> Value:
+        return averaged(a, kernel, stride, padding)
+
+    @contribution("windows(g) / size", why=_WHY_SHARE)
+    def to_a(
+        g: Array, out: Array, a: Array, *, kernel: Sizes, stride: Sizes, padding: Sizes
+    ) -> Value:
+        return to_averaged(g, a, kernel, stride, padding)
+
+    @staticmethod
+    def figures(out: Array, a: Array, *, kernel: Sizes, **_: Sizes) -> dict[str, Any]:
+        return {"size": math.prod(kernel)}
+
+
+class AvgPool2d(Operation):
+    """The mean of each window of an image."""
+
+    name = "avg_pool2d"
+    symbol = "mean pool"
+    operands = ("a",)
+    text = "avg_pool2d(a, kernel, stride)"
+    why = _WHY_MEAN
+    elementwise = False
+
+    @staticmethod
+    def forward(a: Array, *, kernel: Sizes, stride: Sizes, padding: Sizes) -> Value:
+        return averaged(a, kernel, stride, padding)
+
+    @contribution("windows(g) / size", why=_WHY_SHARE)
+    def to_a(
+        g: Array, out: Array, a: Array, *, kernel: Sizes, stride: Sizes, padding: Sizes
+    ) -> Value:
+        return to_averaged(g, a, kernel, stride, padding)
+
+    @staticmethod
+    def figures(out: Array, a: Array, *, kernel: Sizes, **_: Sizes) -> dict[str, Any]:
+        return {"size": math.prod(kernel)}

@@ -302,8 +302,8 @@ class Activation:
     """The slope at each."""
 
 
-LINEAR = ("add", "sub", "mul", "neg")
-"""With a constant these are straight lines: nothing to look at."""
+STRAIGHT = ("add", "sub", "mul", "neg", "detach", "where", "masked_fill")
+"""With constants these are straight lines, or one for some cells: nothing to look at."""
 
 SAMPLES = 240
 
@@ -313,9 +313,11 @@ def curve_operand(graph: Graph, node: int) -> int | None:
 
     It has one operand, or the others are single numbers in the program, and it is no line.
     """
-    op, operands, _, _, _ = graph.raw[node]
-    if op is None or not op.elementwise or op.variadic or op.name in LINEAR:
+    op, operands, _, params, _ = graph.raw[node]
+    if op is None or not op.elementwise or op.variadic or op.name in STRAIGHT:
         return None
+    if any(np.ndim(parameter) for parameter in (params or {}).values()):
+        return None  # each cell would have a curve of its own
     needs = graph.needs_gradient
     moving = [slot for slot, operand in enumerate(operands) if needs[operand]]
     if len(moving) != 1 or (op.name == "div" and moving[0] == 0):

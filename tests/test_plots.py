@@ -283,6 +283,8 @@ def test_log_begins_where_it_begins() -> None:
         (lambda xp, a, b: 3 * a + b, False),
         (lambda xp, a, b: a**b + b, False),
         (lambda xp, a, b: -a + b, False),
+        (lambda xp, a, b: a.detach() * b, False),
+        (lambda xp, a, b: xp.where(a > 0, a, 0.0) + b, False),
     ],
 )
 def test_only_a_bent_function_of_one_operand_has_a_curve(program: Any, is_curve: bool) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -208,14 +210,17 @@ class Canvas:
                 before = None
                 continue
             part = clipped(before or point, point, height)
+            first = 0 if before is None else 1  # where the stretch before ended there is a dot
             before = point
             if part is None:
                 continue
             (x0, y0), (x1, y1) = part
-            steps = max(1, math.ceil(max(abs(x1 - x0), abs(y1 - y0))))
-            for k in range(steps):
-                x = round(x0 + (x1 - x0) * k / steps)
-                y = round(y0 + (y1 - y0) * k / steps)
+            steps = math.ceil(max(abs(x1 - x0), abs(y1 - y0)))
+            for k in range(first, steps + 1):
+                share = k / max(1, steps)
+                # Not `round`, which goes to even numbers: every other dot would be left out.
+                x = math.floor(x0 + (x1 - x0) * share + 0.5)
+                y = math.floor(y0 + (y1 - y0) * share + 0.5)
                 walked += 1
                 if series.dots == "dashed" and not self.ascii and walked % DASH >= DASH // 2:
                     continue
@@ -227,15 +232,12 @@ class Canvas:
         return tuple(self._line(row) for row in range(self.height))
 
     def _line(self, row: int) -> Pieces:
-        pieces: list[Piece] = []
         blank = (" ", "plain")
-        for column in range(self.width):
-            text, role = self._cells.get((column, row), blank)
-            if pieces and pieces[-1].role == role:
-                pieces[-1] = Piece(pieces[-1].text + text, role)
-            else:
-                pieces.append(Piece(text, role))
-        return tuple(pieces)
+        cells = [self._cells.get((column, row), blank) for column in range(self.width)]
+        return tuple(
+            Piece("".join(text for text, _ in run), role)
+            for role, run in groupby(cells, itemgetter(1))
+        )
 
 
 def clipped(

@@ -50,12 +50,12 @@ CROSS = Figure(
 def test_a_solid_and_a_dashed_line_and_a_mark_in_braille() -> None:
     assert text(CROSS, 24, 9) == [
         "",
-        "4 ┤⠑  ⡀            ⢀⡠⠔⠂",
-        "  │   ⠈⠒        ⣀⠤⠒⠁",
-        "  │       ⠑⠢ ⡠⠔⠊",
-        "2 ┤       ⡠⠔⠊●⠢⠄",
-        "  │   ⢀⠤⠒⠉       ⠐⠤⡀",
-        "0 ┤⡠⠔⠊⠁              ⠠⠄",
+        "4 ┤⠑⠂              ⢀⡠⠔⠊",
+        "  │   ⠈⠒⠄       ⣀⠤⠒⠁",
+        "  │       ⠐⠢⠄⡠⠔⠊",
+        "2 ┤       ⡠⠔⠊●⠢⢄",
+        "  │   ⢀⠤⠒⠉        ⠤⡀",
+        "0 ┤⡠⠔⠊⠁            ⠈  ⢄",
         "  └┬─────────┬────────┬",
         "   0         2        4",
     ]
@@ -65,12 +65,12 @@ def test_the_same_in_ascii() -> None:
     figure = Figure(CROSS.x, CROSS.y, CROSS.series, (Mark(2, 2, "@", "active"),))
     assert text(figure, 24, 9, ascii=True) == [
         "",
-        "4 |...              **",
-        "  |   ...        ***",
+        "4 |..                **",
+        "  |  ....        ****",
         "2 |      ....@***",
-        "  |       ***...",
-        "  |  *****      .....",
-        "0 |**                .",
+        "  |       ****..",
+        "  |   ****      ....",
+        "0 |***              ...",
         "  ++---------+--------+",
         "   0         2        4",
     ]
@@ -80,12 +80,12 @@ def test_the_line_at_0_and_a_gap() -> None:
     y = Axis(-1, 1, ((-1, "−1"), (0, "0"), (1, "1")))
     assert text(Figure(SQUARE, y, (line([1, -1, math.nan, -1, 1]),)), 20, 9) == [
         "",
-        " 1 ┤⢣             ⡔",
+        " 1 ┤⢣             ⡜",
         "   │⠈⡆           ⢰⠁",
         "   │ ⢸           ⡇",
         " 0 ┤┄┄⢇┄┄┄┄┄┄┄┄┄⡸┄┄",
         "   │  ⠘⡄       ⢠⠃",
-        "−1 ┤   ⠱       ⡎",
+        "−1 ┤   ⢱       ⡎",
         "   └┬──────┬──────┬",
         "    0      2      4",
     ]
@@ -227,6 +227,12 @@ def test_any_numbers_can_be_drawn(ys: list[float], width: int, height: int) -> N
     lines = draw(figure, width, height).lines
     assert len(lines) == height
     assert all(sum(len(piece.text) for piece in line) == width for line in lines)
+
+
+def test_a_line_has_no_holes() -> None:
+    lines = text(Figure(SQUARE, SQUARE, (line([0, 0, 3, 4, 4]),)), 60, 12)
+    for column in range(4, 59):
+        assert any("⠀" <= row[column : column + 1] for row in lines[1:10])
 
 
 def test_dots_outside_of_the_board_are_left_out() -> None:

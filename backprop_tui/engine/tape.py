@@ -265,8 +265,8 @@ def product(a: Any, b: Any) -> Callable[[Any, Any], Var]:
         if left.ndim == 1:
             found = _VECTOR_BATCHED
         _check_batches(left.shape[:-2], right.shape[:-2])
-    inner = right.shape[-2] if right.ndim > 1 else right.shape[0]
-    if left.shape[-1] != inner:
+    if left.shape[-1] != right.shape[-2 if right.ndim > 1 else 0]:
+        inner = right.shape[-2:][0]
         raise UnsupportedProgram(
             f"@ needs matching inner sizes; here they are {left.shape[-1]} and {inner}"
         )

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from engine_checks import value, weighted
+from operation_cases import IDS, NAMED
 from random_graphs import random_program
 
 import backprop_tui
@@ -145,14 +147,45 @@ def test_random_programs_agree_at_every_node_and_edge(seed: int) -> None:
     assert summary.edges == edges_of(found)
 
 
+@pytest.mark.parametrize(("op", "name", "make"), NAMED, ids=IDS)
+def test_every_operation_agrees_at_every_node_and_edge(op: Any, name: str, make: Any) -> None:
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        program, leaves = weighted(*make(rng), rng)
+        found = beside(program, **{leaf: value(given) for leaf, given in leaves.items()})
+        summary = found.summary()
+        assert summary.differing == ()
+        assert summary.absent == 0
+        if name != "flatten":  # where there is nothing to do it returns its operand: no edge
+            assert summary.edges == edges_of(found)
+
+
+@pytest.mark.parametrize(("op", "name", "make"), NAMED, ids=IDS)
+def test_rounding_can_be_estimated_in_any_use(op: Any, name: str, make: Any) -> None:
+    rng = np.random.default_rng(5)
+    program, leaves = weighted(*make(rng), rng)
+
+    def rounded(xp: Any, **inputs: Any) -> Any:  # so that each operand carries rounding
+        return program(xp, **{leaf: given / 3.0 * 3.1 for leaf, given in inputs.items()})
+
+    trace = backward(record(rounded, {leaf: value(given) for leaf, given in leaves.items()}))
+    values = value_rounding(trace.graph)
+    for error, node in zip(values, trace.graph, strict=True):
+        assert np.shape(error) == np.shape(node.value)
+        assert np.isfinite(error).all()
+    for error, node in zip(gradient_rounding(trace, values), trace.graph, strict=True):
+        assert np.shape(error) == np.shape(node.value)
+        assert np.isfinite(error).all()
+
+
 def test_rounding_can_be_estimated_for_every_operation() -> None:
     program, leaves = random_program(np.random.default_rng(7), 200)
     trace = backward(record(program, leaves))
     values = value_rounding(trace.graph)
     slopes = gradient_rounding(trace, values)
     for errors, known in ((values, [n.value for n in trace.graph]), (slopes, trace.gradients)):
-        for error, value in zip(errors, known, strict=True):
-            assert np.shape(error) == np.shape(0.0 if value is None else value) or value is None
+        for error, here in zip(errors, known, strict=True):
+            assert np.shape(error) == np.shape(0.0 if here is None else here) or here is None
             assert np.isfinite(error).all()
 
 

@@ -473,7 +473,7 @@ def _extreme_sent(use: Use, cell: Cell) -> Pieces:
     at = use.reduced(cell)
     largest = use.node.op in (choice.Amax, choice.Max)
     if use.a[cell] != use.out[at]:
-        if np.isfinite(use.sent[cell]):
+        if use.sent[cell] == 0.0:
             return Pieces(0, (), f"not the {'largest' if largest else 'smallest'}: 0")
         return use.one("g", use.sent[cell], g=(use.dy(at), use.g[at]))
     if use.node.op in (choice.Max, choice.Min):

@@ -105,14 +105,20 @@ class Chosen(NamedTuple):
     """Where the values stood: the first of several equal ones."""
 
 
+def _named(input: Var, dim: Any) -> Any:
+    """All dimensions by their numbers where none is named: the operation takes None for max()."""
+    dims = _dims(dim)
+    return tuple(range(input.ndim)) if dims is None else dims
+
+
 def amax(input: Var, dim: Dim = (), keepdim: bool = False) -> Var:
     """The largest cell along dimensions, or of all; at a tie the gradient is shared."""
-    return _amax(input, {"dim": _dims(dim), "keepdim": keepdim})
+    return _amax(input, {"dim": _named(input, dim), "keepdim": keepdim})
 
 
 def amin(input: Var, dim: Dim = (), keepdim: bool = False) -> Var:
     """The smallest cell along dimensions, or of all; at a tie the gradient is shared."""
-    return _amin(input, {"dim": _dims(dim), "keepdim": keepdim})
+    return _amin(input, {"dim": _named(input, dim), "keepdim": keepdim})
 
 
 def max(input: Var, dim: Any = None, keepdim: bool = False) -> Any:

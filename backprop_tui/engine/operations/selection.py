@@ -25,8 +25,14 @@ def is_extreme(out: Value, a: Value, dim: Dim, keepdim: bool) -> Any:
 
 
 def shared(g: Value, out: Value, a: Value, dim: Dim, keepdim: bool) -> Value:
-    """The upstream gradient to the extreme cells, in equal parts."""
+    """The upstream gradient to the extreme cells, in equal parts.
+
+    The extreme may be nan, which equals nothing: then torch's max() (our `dim` None) gives it to
+    all that are nan, and its amax, with dimensions, divides by the number of none.
+    """
     chosen = is_extreme(out, a, dim, keepdim)
+    if dim is None and np.isnan(out):
+        chosen = np.isnan(a)
     ties = np.sum(chosen, axis=along(a, dim), keepdims=True)
     return cast(Value, np.reshape(chosen * expand(g, a, dim, keepdim) / ties, np.shape(a)))
 

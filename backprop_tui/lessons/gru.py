@@ -57,12 +57,12 @@ LESSON = Lesson(
     chapter="Recurrence",
     order=780,
     idea=(
-        "A GRU does with one state and two gates what an LSTM does with two states and three. "
-        "It first makes a candidate n; the reset gate r says how much the old state has to say in "
-        "it. Then the update gate z mixes: the new state is (1 − z) ⊙ n + z ⊙ h, cell by cell "
-        "somewhere between the candidate and the old state. Going back, the direct path from a "
-        "state to the one before it multiplies the gradient by z and by nothing else: where z is "
-        "near 1 the state is copied, and so is the gradient."
+        "A GRU has one state, a candidate and two gates, where an LSTM has two states, a candidate "
+        "and three gates. It first makes a candidate n; the reset gate r says how much the old "
+        "state has to say in it. Then the update gate z mixes: the new state is (1 − z) ⊙ n + z ⊙ "
+        "h, number by number somewhere between the candidate and the old state. Going back, the "
+        "direct path from a state to the one before it multiplies the gradient by z and by nothing "
+        "else: where z is near 1 the state is copied, and so is the gradient."
     ),
     after=("rnn", "lstm"),
     minutes=12,

@@ -216,7 +216,8 @@ LESSON = Lesson(
         "i": "A factor hands over the gradient times the other factor: the gate receives g · dc.",
         "f": "It receives dc times the old cell: the forget gate learns only where there was "
         "something to forget.",
-        "g": "It receives i · dc: what was not let in learns nothing.",
+        "g": "It receives i · dc: what was not let in learns nothing. Torch counts the candidate "
+        "among the gates and calls it the cell gate; so there are four.",
         "o": "It receives dh times tanh(c): what it showed, or hid.",
         "kept": "What stays of the old cell. "
         "On the way back to it the gradient is multiplied by f alone.",
@@ -232,10 +233,10 @@ LESSON = Lesson(
     },
     mistake=(
         "To pass on only what h sends to the cell, and to forget f ⊙ dc from the next cell. The "
-        "last step's gradients are still right, those of earlier steps are not, most of them too "
-        "small; with T = 1 nothing shows. The other classic is the order of the gates: libraries "
-        "stack them differently, and weights copied in the wrong order give plausible numbers of "
-        "a different network."
+        "last step's gradients are still right, those of earlier steps are not: with the published "
+        "numbers dc of step 1 would be 0.0084 instead of −0.0535. With T = 1 nothing shows. The "
+        "other classic is the order of the gates: libraries stack them differently, and weights "
+        "copied in the wrong order give plausible numbers of a different network."
     ),
     questions=(
         Question(

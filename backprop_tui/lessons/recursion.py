@@ -54,7 +54,7 @@ LESSON = Lesson(
     notes={
         "w_h": "It was used at every step, so its gradient is a sum with one term for each.",
         "h0": "The slopes of all steps multiplied: w_h to the power of T. "
-        "With a size above 1 that explodes, below 1 it vanishes.",
+        "If w_h is larger than 1 in size that explodes, if smaller it vanishes.",
         "h": "The last state is the output and starts with 1; an earlier one receives "
         "what the step after it has, times w_h.",
     },
@@ -95,5 +95,7 @@ LESSON = Lesson(
     references=(
         "The notebook, In [7]: dw_h 2.0 and dh0 4.0, by torch and by hand",
         "CS231n, Stanford: recurrent networks as unrolled computation graphs",
+        "Werbos, 'Backpropagation Through Time: What It Does and How to Do It', Proceedings of the "
+        "IEEE 78 (1990), for the method's name",
     ),
 )

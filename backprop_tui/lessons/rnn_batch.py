@@ -48,8 +48,8 @@ LESSON = Lesson(
         "character's place among h, e, l, o. At every step the network gives a probability to each "
         "character for being the next one; the loss is −log of the one that came. Two things are "
         "worth watching. The gradient of the scores ys is simply the probabilities minus the "
-        "target. And the weights are used by both texts at every step, so their gradients are sums "
-        "over the batch and over time."
+        "target, over the number of texts. And the weights are used by both texts at every step, "
+        "so their gradients are sums over the batch and over time."
     ),
     after=("rnn", "softmax"),
     minutes=12,
@@ -152,8 +152,8 @@ LESSON = Lesson(
         "only the first. In min-char-rnn they are Why.T @ dy and dhnext.",
         "ys": "Its gradient is the probabilities minus the target, divided by the 2 texts: "
         "negative for the character that came, positive for all others, and each row adds up to 0.",
-        "ps": "Only the probability of the character that came has a gradient, −1/p (and half of "
-        "it); the softmax then spreads it over all scores.",
+        "ps": "Only the probability of the character that came has a gradient: −1/p, divided by "
+        "the 2 texts; the softmax then spreads it over all scores.",
         "target": "The 1 marks the character that came and picks its logarithm.",
         "logprobs": "Far below 0 where a character was thought unlikely. Its gradient is −target, "
         "divided by 2.",
@@ -164,11 +164,11 @@ LESSON = Lesson(
         "steps. Over time it is a sum, as in min-char-rnn.",
     },
     mistake=(
-        "To forget the mean over the batch in the gradient: everything is then twice too large, "
-        "with a batch of 32 it would be 32 times. The direction is right, so training seems to "
-        "work with another learning rate, and only a comparison shows it. The other classic is to "
-        "lose dhnext, the part that comes from the next step: dWhy and dby stay right, dWhh, dWxh "
-        "and dbh do not."
+        "To forget the mean over the batch in the gradient: everything is then twice as large, and "
+        "with a batch of 32 it would be 32 times as large. The direction is right, so training "
+        "seems to work with another learning rate, and only a comparison shows it. The other "
+        "classic is to lose dhnext, the part that comes from the next step: dWhy and dby stay "
+        "right, dWhh, dWxh and dbh do not."
     ),
     questions=(
         Question(

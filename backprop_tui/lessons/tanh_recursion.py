@@ -20,14 +20,17 @@ LESSON = Lesson(
     chapter="Recurrence",
     order=720,
     after=("recursion",),
-    minutes=7,
+    minutes=8,
     idea=(
         "A non-linearity between the steps keeps the state between −1 and 1, and it changes what "
         "comes back. Passing tanh, the gradient is multiplied by 1 − h², where h is what tanh put "
         "out. That factor is never above 1, and near 0 where tanh is flat. So tanh can only shrink "
-        "the gradient, while each step also multiplies it by w_h: which of the two wins decides "
-        "whether it vanishes or explodes. The notebook once writes h_raw², the input, in a "
-        "comment: the formula is 1 − h²."
+        "the gradient, while each step also multiplies it by w_h. Which of the two wins? Near 0, "
+        "where tanh is steep, a weight of 2 does. But such a weight drives the states away from 0, "
+        "until they settle at 0.9575, where a step back multiplies by 2 · (1 − 0.9575²) = 0.17: "
+        "the gradient of h₀ grows no further and vanishes. Try T = 10, and then h₀ = 0, the one "
+        "place from where it explodes. The notebook has h_raw², the input of tanh, in two "
+        "comments: the formula is 1 − h²."
     ),
     program=program,
     leaves=(

@@ -93,8 +93,9 @@ LESSON = Lesson(
         Equation("dw", "dw_full + dw_cut", "only because both networks are shown at once"),
     ),
     notes={
-        "x": "Each input is read by both networks and hears from both.",
-        "y": "It is subtracted in both networks, so it receives −2·diff twice.",
+        "x": "Each input is read by both networks and hears from both; one that no step reads gets "
+        "0.",
+        "y": "Each target is subtracted in both networks, so it receives −2·diff twice.",
         "h0": "The whole gradient reaches it from all losses; the cut one only from those of the "
         "first piece.",
         "w": "It hears from both networks, and adds up: look at w_full and w_cut for each alone.",

@@ -26,7 +26,7 @@ LESSON = Lesson(
         "by the slopes 1 − h² of tanh. Thirty such factors make almost nothing of it, or something "
         "huge. Look at the plot: the size of the gradient at each time step, in powers of ten. "
         "Then change scale, which multiplies the whole matrix: at 0.5 the gradient vanishes, at 1 "
-        "it nearly keeps its size, at 1.5 it explodes, and at 3 it vanishes again, for another "
+        "it shrinks only slowly, at 1.5 it explodes, and at 3 it vanishes again, for another "
         "reason."
     ),
     after=("tanh-recursion", "rnn"),
@@ -77,7 +77,8 @@ LESSON = Lesson(
         "scale": "It multiplies every number in W, so its gradient is the sum of W ⊙ dW_h. "
         "Try 0.5, 1, 1.5 and 3, and look at the plot each time.",
         "W": "Its norm 1.544 is the most by which it can lengthen any vector. Its largest "
-        "eigenvalue is 0.974: in the long run it changes lengths by that much a step.",
+        "eigenvalue is 0.974: near h = 0 a step changes lengths, in the long run, by that factor "
+        "times scale.",
         "w_y": "The gradient of the last state is w_y itself; all others are made of it.",
         "W_h": "One matrix for all steps: the same factor again and again is what makes the "
         "gradient grow or shrink like a power.",
@@ -123,16 +124,18 @@ LESSON = Lesson(
         ),
         Question(
             "What becomes of the gradient of h0 at scale 0.5 if there are twice as many steps?",
-            "It is about squared, as there are twice as many factors: its size is 1.4 · 10⁻⁷ with "
-            "20 steps, and 8 · 10⁻¹⁴ with 40.",
+            "Each further step multiplies it by about 0.49, so twenty more by 6 · 10⁻⁷: its size "
+            "is 1.4 · 10⁻⁷ with 20 steps, and 8 · 10⁻¹⁴ with 40.",
         ),
     ),
     plot=Plot("norms", "h"),
     references=(
+        "Hochreiter, 'Untersuchungen zu dynamischen neuronalen Netzen', diploma thesis, Technische "
+        "Universität München (1991), who first described the problem",
         "Bengio, Simard and Frasconi, 'Learning Long-Term Dependencies with Gradient Descent is "
         "Difficult', IEEE Transactions on Neural Networks 5 (1994)",
         "Pascanu, Mikolov and Bengio, 'On the difficulty of training recurrent neural networks', "
-        "arXiv 1211.5063 (2013): the product of Jacobians, its bound, and clipping of the norm; "
-        "the numbers here are our own",
+        "ICML 2013, arXiv 1211.5063: the product of Jacobians, its bound, and clipping of the "
+        "norm; the numbers here are our own",
     ),
 )

@@ -112,8 +112,8 @@ LESSON = Lesson(
         ),
         Question(
             "What does dropout do at evaluation?",
-            "Nothing: dropped = h. The scaling was done in training already, which is why this kind "
-            "is called inverted dropout.",
+            "Nothing: dropped = h. The scaling was done in training already, which is why this "
+            "kind is called inverted dropout.",
         ),
         Question(
             "p is 0, or close to 1. What happens?",

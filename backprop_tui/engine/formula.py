@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from backprop_tui.engine.formula_windows import WINDOW_FUNCTIONS
+from backprop_tui.engine.formula_functions import MORE_FUNCTIONS
 
 Role = Literal["value", "gradient", "number", "operator", "function", "plain"]
 
@@ -124,7 +124,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "exchange": np.swapaxes,
     "add_rows": lambda a: np.sum(a, axis=0),  # as a vector, where `rows` gives one row
     "onehot": lambda classes, count: np.eye(count)[np.asarray(classes, dtype=np.intp)],
-    **WINDOW_FUNCTIONS,
+    **MORE_FUNCTIONS,
 }
 
 
@@ -360,7 +360,7 @@ _ARRAY_FUNCTIONS |= {"matrix", "flat", "permute", "copies", "repeat", "einsum", 
 _ARRAY_FUNCTIONS |= {"conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "correlate"}
 _ARRAY_FUNCTIONS |= {"max_pool1d", "max_pool2d", "winners", "exchange"}
 _ARRAY_FUNCTIONS |= {"avg_pool1d", "avg_pool2d", "windows"}
-_ARRAY_FUNCTIONS |= {"pad", "flip", "won", "spread", "visible"}
+_ARRAY_FUNCTIONS |= {"pad", "flip", "won", "spread", "hide", "beside", "norm_back"}
 _SHAPE_FUNCTIONS |= {"copies"}
 _SHOWN |= {"exchange": "transpose", "copies": "Σ copies", "positions": "Σ positions"}
 _SHOWN |= {"winners": "to winners", "windows": "Σ windows"}

@@ -1,4 +1,4 @@
-"""The functions that formulas about windows use, held against torch's own."""
+"""More of the functions that formulas use, held against torch's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from backprop_tui.engine.formula import FUNCTIONS, Symbol, as_text, evaluate, render
-from backprop_tui.engine.formula_windows import WINDOW_FUNCTIONS, max_pool, pad, visible, won
+from backprop_tui.engine.formula_functions import MORE_FUNCTIONS, beside, hide, max_pool, pad, won
 
 RNG = np.random.default_rng(5)
 
@@ -65,13 +65,33 @@ def test_pad_leaves_the_channels_alone() -> None:
     assert pad(np.ones((2, 3)), 1).tolist() == [[0, 1, 1, 1, 0], [0, 1, 1, 1, 0]]
 
 
-def test_what_is_visible() -> None:
-    assert visible(3, 0).all()
-    assert visible(3, 1).tolist() == [[True, False, False], [True, True, False], [True] * 3]
+def test_what_is_hidden() -> None:
+    scores, inf = drawn(3, 3), np.inf
+    np.testing.assert_array_equal(hide(scores, 0), scores)
+    mask = [[0, -inf, -inf], [0, 0, -inf], [0, 0, 0]]
+    np.testing.assert_array_equal(hide(scores, 1), scores + mask)
+
+
+def test_beside() -> None:
+    assert beside(np.ones((2, 1)), np.zeros((2, 2))).tolist() == [[1, 0, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("name", ["gelu", "normalised"])
+def test_gelu_and_layer_norm_and_their_ways_back_are_torchs(name: str) -> None:
+    a, g = drawn(4, 5), drawn(4, 5)
+    tensor = torch.tensor(a, requires_grad=True)
+    functional = torch.nn.functional
+    out = functional.gelu(tensor) if name == "gelu" else functional.layer_norm(tensor, (5,))
+    out.backward(torch.tensor(g))
+    assert tensor.grad is not None
+    back = "g * gelu_slope(a)" if name == "gelu" else "norm_back(g, a)"
+    np.testing.assert_allclose(evaluate(f"{name}(a)", {"a": a}), out.detach(), rtol=1e-12)
+    found = evaluate(back, {"a": a, "g": g})
+    np.testing.assert_allclose(found, tensor.grad.numpy(), rtol=1e-10, atol=1e-14)
 
 
 def test_they_are_written_as_they_are_called() -> None:
-    assert set(WINDOW_FUNCTIONS) <= set(FUNCTIONS)
+    assert set(MORE_FUNCTIONS) <= set(FUNCTIONS)
 
     def symbol(name: str, index: str | None) -> Symbol:
         return Symbol(name, scalar=False)

@@ -1,16 +1,20 @@
-"""Functions for formulas about windows: convolutions, pooling, and what attention may see.
+"""More functions for lessons' formulas: windows, attention, and layer norm.
 
-An input is (C, positions…), kernels are (O, C, sizes…), without a batch. Formulas use these by
-the names in `WINDOW_FUNCTIONS`; the operations have their own, with strides and padding.
+Formulas use them by the names in `MORE_FUNCTIONS`. About windows: an input is (C, positions…),
+kernels are (O, C, sizes…), without a batch. About attention and layer norm: one row for each
+position. (The operations' own formulas have functions of their own, with strides and padding.)
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+# ── windows ───────────────────────────────────────────────────────────────────────────────────
 
 
 def _windows(a: Any, sizes: tuple[int, ...]) -> Any:
@@ -71,13 +75,57 @@ def won(a: Any, size: int) -> Any:
     return np.where(spread(first, size) == number, 1.0, 0.0)
 
 
-def visible(length: int, causal: int) -> Any:
-    """True where a row may look: everywhere, or if causal not to the right of its own column."""
-    everywhere = np.ones((int(length), int(length)), dtype=bool)
-    return np.tril(everywhere) if causal else everywhere
+# ── rows that look at rows ────────────────────────────────────────────────────────────────────
 
 
-WINDOW_FUNCTIONS: dict[str, Callable[..., Any]] = {
+def hide(scores: Any, causal: int) -> Any:
+    """Square scores, with causal = 1 −∞ where a row would look at a later one."""
+    seen = np.tril(np.ones(np.shape(scores), dtype=bool))
+    return np.where(seen, scores, -np.inf) if causal else scores
+
+
+def beside(*parts: Any) -> Any:
+    """Matrices side by side: more columns."""
+    return np.concatenate(parts, axis=-1)
+
+
+def gelu(a: Any) -> Any:
+    """a · Φ(a), with the normal distribution's Φ."""
+    return a * np.vectorize(_normal, otypes=[np.float64])(a)
+
+
+def gelu_slope(a: Any) -> Any:
+    """The derivative of gelu: Φ(a) + a · φ(a)."""
+    density = np.exp(-np.square(a) / 2) / math.sqrt(2 * math.pi)
+    return np.vectorize(_normal, otypes=[np.float64])(a) + a * density
+
+
+def _normal(a: float) -> float:
+    """Φ: how probable a number below a is."""
+    return (1 + math.erf(a / math.sqrt(2))) / 2
+
+
+_EPS = 1e-5  # torch's default
+
+
+def normalised(a: Any) -> Any:
+    """Each row at mean 0 and variance 1 (divided by n, and with torch's eps)."""
+    return (a - np.mean(a, axis=-1, keepdims=True)) / _deviation(a)
+
+
+def norm_back(g: Any, a: Any) -> Any:
+    """What a receives where normalised(a) has received g."""
+    hat = normalised(a)
+    common = np.mean(g, axis=-1, keepdims=True)
+    along = np.mean(g * hat, axis=-1, keepdims=True)
+    return (g - common - hat * along) / _deviation(a)
+
+
+def _deviation(a: Any) -> Any:
+    return np.sqrt(np.var(a, axis=-1, keepdims=True) + _EPS)
+
+
+MORE_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "conv1d": convolve,
     "conv2d": convolve,
     "correlate": correlate,
@@ -86,5 +134,10 @@ WINDOW_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "max_pool2d": max_pool,
     "won": won,
     "spread": spread,
-    "visible": visible,
+    "hide": hide,
+    "beside": beside,
+    "gelu": gelu,
+    "gelu_slope": gelu_slope,
+    "normalised": normalised,
+    "norm_back": norm_back,
 }

@@ -192,7 +192,7 @@ LESSON = Lesson(
         "second contribution is a column, copied to all cells of the row.",
         "norm_logits": "Name 6. The exponential is its own slope, and its value is counts.",
         "logit_maxes": "Name 7. Its gradient should be 0, since a common shift of a row "
-        "changes no probability; what you see is at most rounding, some 1e-17.",
+        "changes no probability; what you see is rounding, at first some 1e-17.",
         "logits": "Name 8. What comes by the maxima is 0, so it is dnorm_logits: the "
         "probabilities, minus 1 at the right character, divided by n. Each row adds up to 0.",
         "h": "Name 9. Each unit hears from all five characters, through its row of W2.",
@@ -223,7 +223,7 @@ LESSON = Lesson(
         "W1": "Name 23. embcatᵀ @ dhprebn: a sum over the samples, hidden in the product.",
         "b1": "Name 24. 0, up to rounding: a bias shifts a whole column, and the batch "
         "normalisation that follows takes the shift out. It is of no use here, bnbias does its "
-        "task; what you see is at most some 1e-17.",
+        "task; what you see is rounding, at first some 1e-17.",
         "emb": "Name 25. The same numbers as dembcat, in another shape: a view moves nothing.",
         "C": "Name 26. The row of the dot was read six times, so it collects six rows of demb. "
         "Those of a and n were not read in this batch, and receive 0.",

@@ -311,7 +311,10 @@ class _EdgeHooks:
         if node not in self._sent:
             self._sent[node] = ()
             node.register_hook(self._hook(node))
-        return ((node, number, key) for number, key in enumerate(node.next_functions))
+        ways = [(node, number, key) for number, key in enumerate(node.next_functions)]
+        if node.name().startswith("Addmm"):  # linear(input, weight, bias), the bias in front
+            ways.append(ways.pop(0))
+        return iter(ways)
 
     def _hook(self, node: Any) -> Callable[..., None]:
         def listen(sent: tuple[torch.Tensor | None, ...], received: Any) -> None:

@@ -111,6 +111,8 @@ OTHERS = {
     "waves": lambda xp, x: xp.sin(x) * xp.cos(x) * xp.tanh(x),
     "batches": lambda xp, x: (x.repeat(2, 2, 1) @ x.expand(2, 3).mT @ x[1:]).sum(),
     "linear": lambda xp, x: xp.nn.functional.linear(x.repeat(2, 1), x.repeat(3, 1), x).sum(),
+    "a bias that is the input": lambda xp, x: xp.nn.functional.linear(x, xp.outer(x, x), x),
+    "a layer with itself": lambda xp, x: xp.nn.functional.linear(x[None], x[None] * 2) * x,
     "convolution": lambda xp, x: xp.conv1d(x[None], x[None, None, :2], x[:1], padding=1).sum(),
     "outer": lambda xp, x: xp.outer(x, x) * xp.outer(x, x * 2),
     "image": lambda xp, x: xp.conv2d(xp.outer(x, x)[None], xp.outer(x[1:], x[:2])[None, None]),

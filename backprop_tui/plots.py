@@ -67,7 +67,12 @@ def subjects(trace: Trace, kind: Kind) -> tuple[Subject, ...]:
         Subject(name, graph.names[nodes[0]].base, tuple(nodes)) for name, nodes in found.items()
     )
     if kind == "norms":
-        return tuple(s for s in all_of_them if varying_loops(graph, s))
+        received = trace.gradients
+        return tuple(
+            s
+            for s in all_of_them
+            if varying_loops(graph, s) and any(received[node] is not None for node in s.nodes)
+        )
     if kind == "histogram":
         return tuple(s for s in all_of_them if _cells(graph, s) > 1)
     return tuple(all_of_them)
@@ -78,8 +83,6 @@ def _suits(trace: Trace, node: Node, kind: Kind) -> bool:
         return node.kind is NodeKind.LEAF
     if kind == "activation":
         return node.op is not None and curve_operand(trace.graph, node.index) is not None
-    if kind == "norms":
-        return node.name.named and trace.gradients[node.index] is not None
     return node.name.named
 
 
@@ -105,7 +108,8 @@ class Norms:
 
     nodes: tuple[int, ...]
     norms: Array
-    """The Euclidean norm of ∂output/∂node (the absolute value for a scalar)."""
+    """The Euclidean norm of ∂output/∂node (the absolute value for a scalar); nan also where no
+    gradient arrives."""
 
     @property
     def logarithmic(self) -> bool:
@@ -116,10 +120,14 @@ class Norms:
     @property
     def factor_back(self) -> float | None:
         """By which factor the norm changes in one step back through time: the geometric mean from
-        the last step to the first; None if one of the two is 0, infinite or not a number."""
-        first, last = float(self.norms[0]), float(self.norms[-1])
-        if len(self.steps) < 2 or not (0 < first < math.inf and 0 < last < math.inf):
+        the last step to the first. None if it does not change in the same sense throughout, or
+        is somewhere 0, infinite or not a number: then a mean says nothing."""
+        if len(self.steps) < 2 or not np.all((self.norms > 0) & (self.norms < math.inf)):
             return None
+        changes = self.norms[1:] - self.norms[:-1]
+        if np.any(changes > 0) and np.any(changes < 0):
+            return None
+        first, last = float(self.norms[0]), float(self.norms[-1])
         return math.exp((math.log(first) - math.log(last)) / (len(self.steps) - 1))
 
 

@@ -17,6 +17,7 @@ from backprop_tui.engine.trace import Trace, backward
 from backprop_tui.lessons import catalogue, find_lesson
 from backprop_tui.plots import (
     KINDS,
+    Norms,
     Subject,
     Sweep,
     activation,
@@ -76,6 +77,7 @@ def test_norms_of_the_tanh_recursion_are_the_product_of_the_steps(w_h: float) ->
         for t in range(T + 1)
     ]
     np.testing.assert_allclose(found.norms, expected, rtol=1e-12)
+    assert expected == sorted(expected)  # so that a mean factor says something
     assert found.factor_back == pytest.approx((expected[0] / expected[-1]) ** (1 / T))
     assert found.logarithmic is (max(expected) / min(expected) >= 100)
 
@@ -139,6 +141,41 @@ def test_a_loop_that_begins_at_0_has_no_step_before_it() -> None:
     trace = trace_of(program, h0=1.0)
     h = subject(trace, "norms", "h")
     assert norms(trace, h, h.nodes[0]).norms.tolist() == [9, 3, 1]
+
+
+def test_a_step_that_no_gradient_reaches_stays_in_the_series() -> None:
+    def program(xp: Any, x: Any) -> Any:
+        h = x
+        for t in range(3):
+            h = x * h
+            if t == 1:
+                h = h.detach()
+        return h * x
+
+    trace = trace_of(program, x=3.0)
+    h = next(s for s in subjects(trace, "norms") if len(s.nodes) == 3)
+    found = norms(trace, h, h.nodes[0])
+    assert found.steps == ("0", "1", "2")
+    assert np.isnan(found.norms[:2]).all() and found.norms[2] == 3
+    assert found.factor_back is None and not found.logarithmic
+
+
+@pytest.mark.parametrize(
+    ("sizes", "factor"),
+    [
+        ([4, 2, 1], 2.0),
+        ([1, 1, 8], 8**-0.5),
+        ([3, 3], 1.0),
+        ([1, 2, 1], None),
+        ([0, 1], None),
+        ([1, math.inf], None),
+        ([5], None),
+    ],
+)
+def test_a_mean_factor_only_where_it_says_something(sizes: Any, factor: float | None) -> None:
+    steps = tuple(map(str, range(len(sizes))))
+    found = Norms("t", (), steps, (), np.array(sizes, float)).factor_back
+    assert found == (None if factor is None else pytest.approx(factor))
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,9 @@ class NormsPicture(Picture):
         marks = []
         for k, size in enumerate(data.norms.tolist()):
             role = "active" if k == chosen else "gradient"
-            if not math.isfinite(size):
+            if self._unreached(k):
+                marks.append(Mark(k, y.low, "x" if ascii else "×", role))
+            elif not math.isfinite(size):
                 marks.append(Mark(k, y.high, "!", role if k == chosen else "differ"))
             elif data.logarithmic and size == 0:  # it has no place on this scale
                 marks.append(Mark(k, y.low, "0", role))
@@ -164,12 +166,14 @@ class NormsPicture(Picture):
         node, size = data.nodes[chosen], float(data.norms[chosen])
         gradient = self.trace.gradients[node]
         symbol = self.notation.gradient(node).text
-        scalar = isinstance(gradient, float)
+        scalar = isinstance(self.graph.raw[node][2], float)
         size_of = f"|{symbol}|" if scalar else f"‖{symbol}‖"
         what = () if scalar else (Piece(", the square root of the sum of its squares", "muted"),)
         lines: list[Pieces] = [
             (Piece(size_of, "gradient"), Piece(" = "), Piece(number(size), "title"), *what)
         ]
+        if gradient is None:
+            lines = [(Piece(symbol, "gradient"), Piece(": no gradient reaches this step."))]
         factor = data.factor_back
         if factor is not None:
             first, last = data.steps[0], data.steps[-1]
@@ -181,14 +185,22 @@ class NormsPicture(Picture):
             if factor == 1:
                 text = f"At {data.loop} = {first} it is as large as at {last}."
             lines.append((Piece(text),))
+        elif self.points > 2 and np.all(np.isfinite(data.norms)):
+            lines.append((Piece("On the way back it grows here and shrinks there."),))
         notes = []
         if data.logarithmic:
             notes.append("The scale is logarithmic: each line up is a power of ten.")
-        if not np.all(np.isfinite(data.norms)):
+        unreached = [self._unreached(k) for k in range(self.points)]
+        if any(unreached):
+            notes.append("× marks the steps that no gradient reaches.")
+        if not np.all(np.isfinite(data.norms) | unreached):
             notes.append("! marks what is infinite or not a number.")
         if notes:
             lines.append((Piece(" ".join(notes), "muted"),))
         return tuple(lines)
+
+    def _unreached(self, place: int) -> bool:
+        return self.trace.gradients[self.data.nodes[place]] is None
 
     def nearest(self, share: float) -> int:
         n = self.points
@@ -365,6 +377,8 @@ class HistogramPicture(Picture):
 
     def words(self, chosen: int, *, ascii: bool = False) -> Lines:
         data = self.data
+        if not data.size:
+            return ((Piece("No gradient arrives here."),),)
         count, cells = int(data.counts[chosen]), "cell" if data.size == 1 else "cells"
         lines: list[Pieces] = [
             (

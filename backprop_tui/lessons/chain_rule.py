@@ -31,7 +31,7 @@ LESSON = Lesson(
         Equation("u1", "x**3"),
         Equation("u2", "sin(u1)"),
         Equation("u3", "u2**2"),
-        Equation("y", "log(u3)"),
+        Equation("y", "log(u3)", "log is the natural logarithm, the paper's ln"),
         Equation("y", "log(sin(x**3)**2)", "all in one"),
     ),
     derivation=(

@@ -19,7 +19,7 @@ LESSON = Lesson(
     idea=(
         "b is used twice, so it receives two contributions. Only their sum is the gradient of b, "
         "and only that may be sent on to a. So there is an order: first c, which waits for "
-        "nobody, then b, which waits for its two uses in c, and last a, which waits for its two "
+        "nothing, then b, which waits for its two uses in c, and last a, which waits for its two "
         "uses in b. Such an order, in which each node comes after everything that uses it, is "
         "called a reverse topological order. It need not be searched for: the program computed "
         "a, b, c in an order that worked, and the backward pass reads that list from its end."
@@ -69,7 +69,8 @@ LESSON = Lesson(
             "A recursion that hands on each contribution by itself, along every path, gives 4 too. "
             "Why is it not used?",
             "It adds up the same sum, but it walks every path separately. Each further doubling "
-            "has twice as many: after 30 of them there are over a billion paths, but 31 nodes.",
+            "makes them twice as many: after 30 of them there are over a billion paths, but 31 "
+            "nodes.",
         ),
         Question(
             "Why does the same recursion give the right answer for w·x + b?",

@@ -57,7 +57,7 @@ LESSON = Lesson(
         "and it receives all that m received; as the smaller one it receives 0.",
         "w": "As long as w is the smaller one its gradient is exactly 0: "
         "a small change of it changes nothing at all.",
-        "p": "Add distributes: it receives the same as m, although their values differ.",
+        "p": "Add distributes: it receives the same as m, whatever the two values are.",
         "m": "Add distributes: it receives the same as p. "
         "It passes all of it on to the larger of z and w.",
         "s": "A constant factor is a multiply gate too: it doubles whatever comes back.",

@@ -19,8 +19,8 @@ LESSON = Lesson(
     after=("square",),
     minutes=4,
     idea=(
-        "w·x + b is the smallest layer there is, and it shows the two rules that every layer "
-        "uses. A sum passes the gradient on to both sides as it is. A product hands each "
+        "w·x + b is the smallest layer there is, and it shows the two rules that every linear "
+        "layer uses. A sum passes the gradient on to both sides as it is. A product hands each "
         "factor the gradient times the other factor: the gradient of the weight is the input, "
         "and the gradient of the input is the weight."
     ),
@@ -49,9 +49,9 @@ LESSON = Lesson(
         "z": "This is the output, so it starts with 1, and its sum hands that 1 to p and to b.",
     },
     mistake=(
-        "Giving a factor its own value: dw = w instead of dw = x. With w = x it does not show, "
-        "nor in a check that sets everything to 1; test numbers should be different from each "
-        "other and from 0 and 1."
+        "Giving a factor its own value: to w the slope w, where it should be x. With w = x it "
+        "does not show, nor in a check that sets everything to 1; test numbers should be "
+        "different from each other and from 0 and 1."
     ),
     questions=(
         Question(
@@ -59,10 +59,10 @@ LESSON = Lesson(
             "b is only added: if it grows by a little, z grows by exactly as much.",
         ),
         Question(
-            "x is 0. Which of the three gradients is 0, and what does that mean?",
+            "x is 0 and w is 5. Which of the three gradients is 0, and what does that mean?",
             (
-                "Only that of w: a weight on an input of 0 has no effect. x still receives w, and "
-                "b still receives 1."
+                "Only that of w: a weight on an input of 0 has no effect. x still receives w = 5, "
+                "and b still receives 1."
             ),
         ),
         Question(

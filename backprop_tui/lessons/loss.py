@@ -19,12 +19,12 @@ LESSON = Lesson(
     after=("square",),
     minutes=4,
     idea=(
-        "Two operations in a row: x is squared into a prediction, and the loss is what is missing "
-        "to the actual value. The chain rule multiplies the slopes on the way back: −1 for the "
-        "subtraction, 2x for the square. Mind the order of a difference: y_actual − y_pred has "
-        "slope −1 for the prediction, y_pred − y_actual would have +1. The notebook defines one "
-        "and, with its arguments swapped in the call, computes the other; here stands what it "
-        "computes."
+        "Two operations in a row: x is squared into a prediction, and the loss is how far that "
+        "falls short of the actual value. The chain rule multiplies the slopes on the way back: "
+        "−1 for the subtraction, 2x for the square. Mind the order of a difference: y_actual − "
+        "y_pred has slope −1 for the prediction, y_pred − y_actual would have +1. The notebook "
+        "defines one and, with its arguments swapped in the call, computes the other; here stands "
+        "what it computes."
     ),
     program=program,
     leaves=(

@@ -20,10 +20,11 @@ LESSON = Lesson(
     after=("linear", "sum-of-squares"),
     minutes=8,
     idea=(
-        "Five samples of two features go through a layer with three outputs: Z = X @ W + B. "
-        "The rules are those of w·x + b, only with transposes that make the shapes fit: "
-        "dW = Xᵀ @ dQ and dX = dQ @ Wᵀ. And one new thing: the bias is one row that is added to "
-        "all five rows, so it acts five times, and what comes back from the five rows is added up."
+        "Five samples of two features go through a layer with three outputs: Z = X @ W + B. The "
+        "rules are those of w·x + b, only with transposes that make the shapes fit: dW = Xᵀ @ dQ "
+        "and dX = dQ @ Wᵀ (dW is short for the gradient of W). And one new thing: the bias is one "
+        "row that is added to all five rows, so it acts five times, and what comes back from the "
+        "five rows is added up."
     ),
     program=program,
     leaves=(
@@ -71,17 +72,19 @@ LESSON = Lesson(
         "X": "Each row of dX comes from its own sample only. As every cell of dQ is 1 here, "
         "it holds the row sums of W.",
         "Z": "Every cell counts once in the sum, so every cell's gradient is 1.",
-        "Q": "The sum hands on to it what Z received, and both dW and dX are products with this.",
+        "Q": "Adding B leaves the slope 1, so it receives what Z received; both dW and dX are "
+        "products with this.",
         "O": (
             "One number to start from, with the gradient 1. A real loss would ask something "
             "different of each cell of Z; the sum asks the same of all."
         ),
     },
     mistake=(
-        "Leaving out the sum over the rows for B, or transposing the wrong factor. With 5 "
-        "samples, 2 features and 3 outputs the shapes do not fit and give it away; where samples, "
-        "features and outputs are equally many they fit by accident, and only the numbers are "
-        "wrong."
+        "Leaving out the sum over the rows for B, or transposing the wrong factor. The first "
+        "always shows in the shape, 5×3 in place of 1×3; only with a single sample there is "
+        "nothing to add up. The second shows as long as samples, features and outputs differ in "
+        "number, here 5, 2 and 3; where some are equally many a wrong product may fit by accident, "
+        "and only the numbers are wrong."
     ),
     questions=(
         Question(

@@ -79,7 +79,8 @@ LESSON = Lesson(
             "∂L/∂d · ∂d/∂e · ∂e/∂b = f · 1 · a = −2 · 1 · 2 = −4 at the lecture's numbers.",
         ),
         Question(
-            "Which leaf would you move to change L most for a tiny step, and in which direction?",
+            "At the lecture's numbers: which leaf changes L most for the same tiny step, and "
+            "which way?",
             "a, because its gradient 6 is the largest in size: raising it makes L grow by six "
             "times the step, lowering it makes L fall.",
         ),

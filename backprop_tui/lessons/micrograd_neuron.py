@@ -31,9 +31,10 @@ LESSON = Lesson(
     idea=(
         "A neuron with two inputs, and tanh to squash their weighted sum. tanh may be one step "
         "with the slope 1 − o², or be put together from exponentials, (e²ⁿ − 1)/(e²ⁿ + 1). Then "
-        "e²ⁿ is used twice, above and below the line, and must add up two contributions before it "
-        "passes anything on. Either way n receives the same gradient: how finely a function is "
-        "cut into steps is a matter of taste, as long as each step knows its slope."
+        "e²ⁿ is used twice, in the numerator and in the denominator, and must add up two "
+        "contributions before it passes anything on. Either way n receives the same gradient: how "
+        "finely a function is cut into steps is a matter of taste, as long as each step knows its "
+        "slope."
     ),
     program=program,
     leaves=(
@@ -79,7 +80,7 @@ LESSON = Lesson(
         "x1": "Its gradient is the weight w1 times what the product received.",
         "w1": "Its gradient is the input x1 times what the product received.",
         "x2": "Its gradient is the weight w2 times what the product received, "
-        "and it may be there although x2 itself is 0.",
+        "and need not be 0 where x2 itself is.",
         "w2": "Its gradient is the input x2 times what the product received: "
         "as long as x2 is 0, moving w2 changes nothing.",
         "b": "The bias receives what n received. The lecture chose it so that the slope of tanh "
@@ -89,8 +90,8 @@ LESSON = Lesson(
         "x1w1x2w2": "The weighted inputs together; it receives the same as the bias.",
         "n": "The weighted inputs and the bias, before they are squashed. Its gradient is 1 − o².",
         "double": "Twice n: what it receives goes on to n times 2.",
-        "e": "Used above and below the line: it waits for two contributions before it sends "
-        "anything on.",
+        "e": "Used in the numerator and in the denominator: it waits for two contributions before "
+        "it sends anything on.",
         "top": "The numerator: it receives one over the denominator.",
         "bottom": "The denominator: it receives −o over itself. Where o is positive, "
         "a larger denominator makes o smaller.",
@@ -103,8 +104,9 @@ LESSON = Lesson(
     ),
     questions=(
         Question(
-            "Why is the gradient of w2 0, while that of x2 is not?",
-            "Each is the other one times 0.5. x2 is 0, so w2 gets 0; w2 is 1, so x2 gets 0.5.",
+            "Why is the gradient of w2 0 at the published numbers, while that of x2 is not?",
+            "Each gets the value of the other one, times the 0.5 that n received. x2 is 0, so w2 "
+            "gets 0; w2 is 1, so x2 gets 0.5.",
         ),
         Question(
             "With tanh taken apart, which step waits for two contributions, and why?",

@@ -68,12 +68,12 @@ LESSON = Lesson(
     minutes=20,
     idea=(
         "The demo of micrograd, a layer at a time in place of a number at a time: points on two "
-        "half-moons go through two hidden layers with relu to one score each, and the score's sign "
-        "should be the label, −1 or 1. The loss of a point is what its score lacks to being right "
-        "by a margin of 1, and nothing once it is. So two kinds of switches stand in the way of "
-        "the gradient: a point that is right by the margin sends nothing back, and a unit that "
-        "relu has set to 0 passes nothing on. What is left flows through transposed weights, as "
-        "in any stack of linear layers. Each parameter has a second task, to be small, and "
+        "half-moons go through two hidden layers with relu to one score each, and the score's "
+        "sign should be the label, −1 or 1. The loss of a point is how far its score falls short "
+        "of being right by a margin of 1, and 0 once it is. So two kinds of switches stand in the "
+        "way of the gradient: a point that is right by the margin sends nothing back, and a unit "
+        "that relu has set to 0 passes nothing on. What is left flows through transposed weights, "
+        "as in any stack of linear layers. Each parameter has a second task, to be small, and "
         "receives a second contribution for it."
     ),
     program=program,
@@ -101,7 +101,7 @@ LESSON = Lesson(
         Leaf("b2", [[-0.22, -0.10, -0.12, 0.03]], "biases of the second layer", (1, "hidden")),
         Leaf("W3", [[-0.90], [-0.10], [0.11], [-0.76]], "weights of the score", ("hidden", 1)),
         Leaf("b3", [[-0.10]], "the bias of the score"),
-        Leaf("alpha", 1e-4, "how much small parameters count beside a small loss"),
+        Leaf("alpha", 1e-4, "how strongly large parameters are penalised"),
     ),
     sizes=(
         Size("batch_size", 8, 1, 16, "points in the batch (the demo takes 100)"),
@@ -113,7 +113,7 @@ LESSON = Lesson(
         Equation("act2", "h1 @ W2 + b2"),
         Equation("h2", "maximum(act2, 0)"),
         Equation("scores", "h2 @ W3 + b3", "no relu here: a score may be negative"),
-        Equation("gap", "1 - yb * scores", "what is missing to being right by 1"),
+        Equation("gap", "1 - yb * scores", "how far a score is from being right by 1"),
         Equation("losses", "maximum(gap, 0)", "the max-margin or hinge loss"),
         Equation("data_loss", "sum(losses) / batch_size"),
         Equation("reg_loss", "alpha * squares", "the squares of all parameters, added up"),
@@ -140,9 +140,9 @@ LESSON = Lesson(
     notes={
         "X": "A row that is not in the batch receives 0: nothing of it was used.",
         "y": "Labels are data and stay as they are; like X, they receive 0 outside of the batch.",
-        "W1": "All that arrives here from the data has passed two relus. A column belongs to one "
-        "unit; where its relu let nothing through for any point, only the small term of its own "
-        "square is left.",
+        "W1": "All that arrives here from the data has passed the relus of both layers, and the "
+        "one of the loss. A column belongs to one unit; where its relu let nothing through for "
+        "any point, only the small term of its own square is left.",
         "b1": "One row for all points, so what comes back from each of them is added up.",
         "W2": "From the data it receives h1ᵀ @ dact2: a row of 0 in h1ᵀ, a unit that was silent "
         "for all points, makes a row of 0.",
@@ -163,7 +163,7 @@ LESSON = Lesson(
         "score.",
         "scores": "One number a point; its sign is the answer. Its gradient is −label divided by "
         "the number of points, or 0.",
-        "gap": "What a score lacks to being right by 1. Positive: the point still counts. "
+        "gap": "How far a score falls short of being right by 1. Positive: the point still counts. "
         "Negative: it is right by more than the margin, and its gradient is 0.",
         "losses": "relu of the gap. All points that still count pull equally hard, however wrong "
         "they are.",
@@ -171,12 +171,13 @@ LESSON = Lesson(
         "number.",
         "layer1": "The squares of the first layer's weights and biases, added up. It is one term "
         "of a sum, so it receives what the sum receives.",
-        "layer2": "The same of the second layer. Each square sends 2 times its base back.",
+        "layer2": "The same of the second layer. Each square sends back what it received times 2 "
+        "times its base.",
         "layer3": "The same of the last layer, which makes the score.",
         "squares": "Its gradient is alpha, and so every parameter receives 2·alpha times itself: "
         "an update makes large ones shrink.",
-        "reg_loss": "The price of large parameters. It takes no part in the forward pass of a "
-        "single point.",
+        "reg_loss": "The price of large parameters. It depends on them and on alpha, and on no "
+        "point.",
         "total_loss": "Two losses in one sum, so both start with 1 and every parameter hears from "
         "both.",
     },
@@ -184,7 +185,8 @@ LESSON = Lesson(
         "Letting relu look at the gradient in the place of its input: whether something passes "
         "depends on act > 0, never on the sign of what arrives. It shows as negative gradients "
         "that are missing. The next in line is to forget the mean: all that comes from the data "
-        "is then too large by the number of points, and with a batch of one it does not show."
+        "is then as many times too large as there are points, and with a batch of one it does not "
+        "show."
     ),
     questions=(
         Question(

@@ -21,9 +21,10 @@ LESSON = Lesson(
     idea=(
         "A neuron multiplies each input by its weight, adds everything up with a bias, and cuts "
         "off what is below 0. Its gradient is simpler than the neuron: if the sum z is above 0, "
-        "the gradient of the weights is the input x itself and that of the bias is 1. If z is at "
-        "or below 0 the neuron is silent, and every gradient is 0: no small change of "
-        "any weight would make itself heard."
+        "the gradient of the weights is the input x itself and that of the bias is 1. If z is "
+        "below 0 the neuron is silent, and all these gradients are 0: no small change of "
+        "any weight would make itself heard. At exactly 0 there is a kink, and by convention the "
+        "gradient is 0 there too."
     ),
     program=program,
     leaves=(
@@ -82,13 +83,13 @@ LESSON = Lesson(
         ),
         Question(
             "What is the gradient at exactly z = 0?",
-            "There is a kink and no slope. By convention it is taken to be 0; torch's relu and the "
+            "There is a kink and no single slope. By convention 0 is taken; torch's relu and the "
             "paper do the same.",
         ),
         Question(
             "Why do all cells of u receive the same gradient?",
-            "They are added up, and the slope of a sum is 1 in each of its terms. Only the "
-            "product behind makes the cells of the gradient of w differ, by the inputs.",
+            "They are added up, and the slope of a sum is 1 in each of its terms. The cells "
+            "of the gradient of w differ only because each is then multiplied by its own input.",
         ),
     ),
     plot=Plot("activation", "activation"),

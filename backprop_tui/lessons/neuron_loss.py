@@ -26,7 +26,7 @@ LESSON = Lesson(
         "have said. The gradient of the weights comes out as an average of the inputs, each "
         "weighted by twice its error: a sample that is far off pulls hard, one that is right does "
         "not pull at all, and the sign says which way. Samples for which the neuron is "
-        "silent drop out."
+        "silent count as 0 in that average."
     ),
     program=program,
     leaves=(
@@ -57,7 +57,7 @@ LESSON = Lesson(
         Equation("dv", "2 / N * v", "square and mean"),
         Equation("du", "-dv", "u is subtracted: this is 2/N times the error e"),
         Equation("dz", "(z > 0) * du", "silent samples drop out"),
-        Equation("dw", "X.T @ dz", "each row of X, weighted by its dz, and added up"),
+        Equation("dw", "X.T @ dz", "each row of X, weighted by its cell of dz, and added up"),
         Equation("dw", "2 / N * (X.T @ ((z > 0) * (u - y)))", "the same: the errors e = u − y"),
         Equation("db", "sum(dz)", "as if the input were always 1"),
         Equation("db", "2 / N * sum((z > 0) * (u - y))"),
@@ -67,8 +67,8 @@ LESSON = Lesson(
     after=("neuron", "matrix-linear"),
     minutes=9,
     notes={
-        "w": "An average of the samples, each weighted by twice its error. "
-        "One step against it moves w away from inputs that made u too large, "
+        "w": "An average over the samples, each weighted by twice its error, or by 0 where the "
+        "neuron is silent. One step against it moves w away from inputs that made u too large, "
         "and towards those that left it too small.",
         "b": "It is added to every sample, so it collects the gradient of each of them.",
         "X": "Row i is dz of sample i times w, so every row is a multiple of w.",

@@ -150,7 +150,7 @@ SCRIPT = Script(
         ),
         Statement(
             "M.backward()",
-            "The gradient of w is d. Had we multiplied by z itself, it would be 2·w·x = 12: "
+            "The gradient of w is d. For w * (w * x), without detach, it would be 2·w·x = 12: "
             "detach has shut one of the two ways to w. Nothing has come to z either.",
             {"w": replace(w1, grad=DW_DETACHED)},
             (Sum("w.grad", "d"),),
@@ -215,7 +215,9 @@ LESSON = Lesson(
     ),
     derivation=(
         Equation("dL", "1"),
-        Equation("dz", "2*z * dL", "torch too; it keeps it only after z.retain_grad()"),
+        Equation(
+            "dz", "2*z * dL", "torch computes it too, but keeps it only after z.retain_grad()"
+        ),
         Equation("dw", "x * dz", "what L.backward() adds to w.grad"),
         Equation("dx", "w * dz", "in the script x requires no gradient, and torch leaves this out"),
     ),
@@ -230,9 +232,9 @@ LESSON = Lesson(
     },
     mistake=(
         "To forget to clear the gradients between two backward passes: nothing fails, but each "
-        "step uses the sum of all gradients so far, so that the updates grow and the loss jumps "
-        "about. The other one is w = w − lr·w.grad instead of an update in place under no_grad: "
-        "w becomes a non-leaf, and after the next backward pass its grad is None."
+        "step uses the sum of all gradients so far: the updates grow, overshoot, and the loss "
+        "jumps about. The other one is w = w − lr·w.grad instead of an update in place under "
+        "no_grad: w becomes a non-leaf, and after the next backward pass its grad is None."
     ),
     questions=(
         Question(

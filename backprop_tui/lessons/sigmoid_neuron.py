@@ -31,7 +31,7 @@ LESSON = Lesson(
         "A neuron multiplies its inputs by weights, adds them up with a bias, and squashes the sum "
         "into the range from 0 to 1. The sigmoid of a, 1/(1 + e⁻ᵃ), can be taken as four small "
         "gates (change the sign, exponentiate, add 1, take the reciprocal) or as a single one. "
-        "Multiply the four slopes and almost everything cancels: what is left is f·(1 − f), so "
+        "Multiply the four slopes, and they come to f·(1 − f), so "
         "that the single gate needs nothing but its own output. Where to draw the boundary of "
         "a gate is a choice of convenience, and the gradient does not depend on it."
     ),
@@ -57,7 +57,11 @@ LESSON = Lesson(
         Equation("dpower", "dden", "plus 1: the slope is 1"),
         Equation("dminus", "power * dpower", "exp is its own slope"),
         Equation("ddot", "-1 * dminus", "times −1"),
-        Equation("ddot", "f * (1 - f) * df", "the same: the four slopes multiplied"),
+        Equation(
+            "ddot",
+            "f * (1 - f) * df",
+            "the same: the four slopes make power/den², and power/den is 1 − f",
+        ),
         Equation("dw0", "x0 * ddot"),
         Equation("dx0", "w0 * ddot"),
         Equation("dw1", "x1 * ddot"),
@@ -90,9 +94,9 @@ LESSON = Lesson(
     },
     mistake=(
         "Putting the input of the sigmoid where its output belongs: dot·(1 − dot) in place of "
-        "f·(1 − f). At the published numbers dot is 1, so every gradient would be 0; at other "
-        "numbers they are all wrong by one and the same factor. The same wrong factor "
-        "everywhere behind a gate points at that gate."
+        "f·(1 − f). At the published numbers dot is 1, so every gradient from dot back to the "
+        "inputs would be 0; at other numbers they are all wrong by one and the same factor. A "
+        "wrong factor shared by all that leads to a gate points at that gate."
     ),
     questions=(
         Question(

@@ -20,10 +20,10 @@ LESSON = Lesson(
     after=("loss",),
     minutes=5,
     idea=(
-        "Squaring the difference makes a loss that is smallest where the prediction is right. "
-        "Its gradient is twice the difference, so a prediction that is far off is pulled hard and "
-        "one that is right is left in peace. On the way back to x the slopes multiply: "
-        "2·(x² − y_actual) for the outer square, 1 for the subtraction, 2x for the inner square."
+        "Squaring the difference makes a loss that is smallest where the prediction is right. Its "
+        "slope in the prediction is twice the difference: one that is far off is pulled hard, and "
+        "one that is right is left in peace. On the way back to x the slopes multiply: 2·(x² − "
+        "y_actual) for the outer square, 1 for the subtraction, 2x for the inner square."
     ),
     program=program,
     leaves=(
@@ -48,13 +48,14 @@ LESSON = Lesson(
         "x": "A negative gradient says that the loss falls when x grows, "
         "a positive one that it falls when x shrinks.",
         "loss": "A square cannot go below 0, so this loss has a bottom.",
-        "y_pred": "It is what is subtracted from, so what diff received passes on unchanged.",
+        "y_pred": "The target is subtracted from it: it has slope 1, and what diff received "
+        "passes on unchanged.",
         "y_actual": "It is subtracted, so it receives what y_pred receives with the opposite sign.",
     },
     mistake=(
         "Stopping too early: 2·(x² − y_actual) is the gradient of diff, and x still needs the "
-        "factor 2x of the inner square. With x = 1 it shows as −18 in the place of −36; at x = "
-        "0.5, where 2x is 1, it does not show at all."
+        "factor 2x of the inner square. With x = 1 and y_actual = 10 it shows as −18 in the place "
+        "of −36; at x = 0.5, where 2x is 1, it does not show at all."
     ),
     questions=(
         Question(
@@ -72,7 +73,7 @@ LESSON = Lesson(
             ),
         ),
         Question(
-            "At x = 0 the prediction is off by 10, and yet the gradient of x is 0. Why?",
+            "x is 0 and y_actual 10: the prediction is off by 10, yet the gradient of x is 0. Why?",
             (
                 "The inner square is flat at 0: its slope 2x is 0, and a product with one factor "
                 "0 is 0. A gradient of 0 does not mean that the loss is small."

@@ -20,9 +20,9 @@ LESSON = Lesson(
     minutes=4,
     idea=(
         "A vector is several numbers, and the gradient of one output with respect to it is a "
-        "vector of the same shape: one slope a cell. The sum gives every cell a copy of its own "
-        "gradient; the square then works on each cell by itself, so the gradient is 2x, cell by "
-        "cell, as if each cell were a little lesson on y = x² of its own."
+        "vector of the same shape: one slope for each cell. The sum gives every cell a copy of "
+        "its own gradient; the square then works on each cell by itself, so the gradient is 2x, "
+        "cell by cell, as if each cell were a little lesson on y = x² of its own."
     ),
     program=program,
     leaves=(Leaf("x", [1.0, 5.0, 6.0], "the input, a vector of any length", free_shape=True),),
@@ -44,14 +44,14 @@ LESSON = Lesson(
     },
     mistake=(
         "Adding up the gradient because the output is a sum: one number, 2·Σx = 24, in the place "
-        "of a vector. The shape gives it away: a gradient has as many cells as that of which it "
-        "is the gradient."
+        "of a vector. The shape gives it away: the gradient of a vector has as many cells as the "
+        "vector."
     ),
     questions=(
         Question(
-            "Which shape has the gradient of x, and which that of y?",
+            "What shape does the gradient of x have, and what shape that of y?",
             (
-                "Each has the shape of its own value: x is a vector of three cells, so its "
+                "Each has the shape of its own value: x is a vector of three cells here, so its "
                 "gradient is one; y is a number, so its gradient is a number."
             ),
         ),

@@ -47,14 +47,15 @@ LESSON = Lesson(
     minutes=20,
     idea=(
         "Two inputs, two hidden neurons, two outputs, and each number has a name: the network "
-        "that Matt Mazur works through on paper. Every neuron does the same: it weighs what comes "
-        "in (net), and squashes that between 0 and 1 (out). On the way back every neuron does the "
-        "same, too: it multiplies what arrives by out·(1 − out), then hands each weight its input "
-        "and each input its weight. A hidden neuron helped both outputs to their errors, so it "
-        "hears from both, and the two are added before it passes anything on. Then comes what all "
-        "this is for: an update moves each weight a little against its gradient, "
-        "w⁺ = w − 0.5 · ∂E/∂w. Type the eight new weights in the place of the old (they stand at "
-        "the weights), and the total error falls from 0.298371109 to 0.291027774."
+        "that Matt Mazur works through on paper. Every neuron does the same: it adds up what "
+        "comes in, weighted, and a bias (net), and squashes that between 0 and 1 (out). On the "
+        "way back every neuron does the same, too: it multiplies what arrives by out·(1 − out), "
+        "then hands each weight its input and each input its weight. A hidden neuron had a part "
+        "in both outputs' errors, so it hears from both, and the two are added before it passes "
+        "anything on. Then comes what all this is for: an update moves each weight a little "
+        "against its gradient, w⁺ = w − 0.5 · ∂E/∂w. Type the eight new weights in the place of "
+        "the old (they stand at the weights), and the total error falls from 0.298371109 to "
+        "0.291027774."
     ),
     program=program,
     leaves=(
@@ -131,24 +132,24 @@ LESSON = Lesson(
         "updated; in a deeper network this is what the layer before would receive.",
         "i2": "As published, it is twice i1, so the gradients of w2 and w4 are twice those of w1 "
         "and w3.",
-        "w1": "What arrived at net_h1 times its input i1, which is small, and so is the gradient. "
-        "Published: one update makes 0.149780716 of 0.15.",
+        "w1": "What arrived at net_h1 times its input i1: the smaller the input, the smaller the "
+        "gradient. Published: one update turns 0.15 into 0.149780716.",
         "w2": "What arrived at net_h1 times its input i2. "
-        "Published: one update makes 0.19956143 of 0.20.",
+        "Published: one update turns 0.20 into 0.19956143.",
         "w3": "What arrived at net_h2 times its input i1. "
-        "Published: one update makes 0.24975114 of 0.25.",
+        "Published: one update turns 0.25 into 0.24975114.",
         "w4": "What arrived at net_h2 times its input i2. "
-        "Published: one update makes 0.29950229 of 0.30.",
+        "Published: one update turns 0.30 into 0.29950229.",
         "b1": "Both hidden neurons share it, so it collects from both. The post leaves the biases "
         "as they are.",
         "w5": "What arrived at net_o1 times the output of h1. "
-        "Published: one update makes 0.35891648 of 0.40.",
+        "Published: one update turns 0.40 into 0.35891648.",
         "w6": "What arrived at net_o1 times the output of h2. "
-        "Published: one update makes 0.408666186 of 0.45.",
+        "Published: one update turns 0.45 into 0.408666186.",
         "w7": "What arrived at net_o2 times the output of h1. Published: o2 is too low, so the "
-        "gradient is negative, and one update makes 0.511301270 of 0.50.",
+        "gradient is negative, and one update turns 0.50 into 0.511301270.",
         "w8": "What arrived at net_o2 times the output of h2. "
-        "Published: one update makes 0.561370121 of 0.55.",
+        "Published: one update turns 0.55 into 0.561370121.",
         "b2": "Both outputs share it. As published, one of them should fall and the other rise, so "
         "the two contributions partly cancel.",
         "target_o1": "Its gradient is that of the output with the opposite sign: only their "
@@ -166,8 +167,8 @@ LESSON = Lesson(
         "sigmoid's. All that o1 sends further back is a multiple of it.",
         "out_o1": "Its gradient is output − target: positive where the output is too high, as "
         "published (0.75136507 where 0.01 is wanted).",
-        "net_o2": "What arrives here is the δ of o2: smaller than the gradient of out_o2, since "
-        "the slope of the sigmoid is at most ¼.",
+        "net_o2": "What arrives here is the δ of o2: smaller in size than the gradient of out_o2, "
+        "since the slope of the sigmoid is at most ¼.",
         "out_o2": "Its gradient is output − target: negative where the output is too low, as "
         "published (0.772928465 where 0.99 is wanted).",
         "E_o1": "Half the squared difference, so that its slope is the difference itself. It is "
@@ -181,7 +182,7 @@ LESSON = Lesson(
         "still runs and the error still falls, so nothing gives it away but a comparison. The post "
         "itself is an example: it says to use the old weights, and the new weights that it prints "
         "are right, but the error it prints after one update, 0.291027924, is what comes of the "
-        "wrong order. Its printed weights give 0.29102777369."
+        "wrong order. Its printed weights give 0.291027774."
     ),
     questions=(
         Question(
@@ -200,7 +201,7 @@ LESSON = Lesson(
             ),
         ),
         Question(
-            "Why is the gradient of w1 almost 190 times smaller than that of w5?",
+            "Why is the published gradient of w1 almost 190 times smaller than that of w5?",
             (
                 "Its input is 0.05 where that of w5 is 0.593; what comes back through w5 and w7 "
                 "partly cancels and is 0.0364 where net_o1 has 0.138; and it stands behind one "
@@ -234,6 +235,6 @@ LESSON = Lesson(
         "Matt Mazur, A Step by Step Backpropagation Example (2015): the names, and all numbers "
         "for the forward pass, the gradients and one update with the learning rate 0.5",
         "The erratum: its error after one update, 0.291027924, belongs to the wrong order of "
-        "updating; the new weights that it prints give 0.29102777369",
+        "updating; the new weights that it prints give 0.291027774",
     ),
 )

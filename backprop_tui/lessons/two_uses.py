@@ -58,11 +58,13 @@ LESSON = Lesson(
     mistake=(
         "Setting a gradient in place of adding to it: whichever use comes last overwrites the "
         "other one. It was a bug in the first version of micrograd's lecture code, and it shows "
-        "only where a variable is used twice: here a keeps either −6 or 3, in place of −3."
+        "only where a variable is used twice: with the given numbers a keeps either −6 or 3, in "
+        "place of −3."
     ),
     questions=(
         Question(
-            "Which two numbers make up the gradient of a, and where does each come from?",
+            "a = −2 and b = 3: which two numbers make up the gradient of a, and where are they "
+            "from?",
             "3 from the product, which is b·e = 3·1, and −6 from the sum, which is d. Together −3.",
         ),
         Question(

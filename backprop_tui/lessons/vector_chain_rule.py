@@ -20,13 +20,13 @@ LESSON = Lesson(
     chapter="Matrix calculus",
     order=530,
     idea=(
-        "Between vectors a slope is a whole table, the Jacobian: row i, column j says how output i "
-        "moves with input j. The chain rule stays what it was, with matrix products for products: "
-        "the Jacobian of f after g is that of f times that of g. The backward pass never "
-        "builds these tables. It carries one row vector, the gradient, and multiplies it by a "
-        "Jacobian at each step. Here v = (v1, v2) says how much f1 and f2 count in the end: "
-        "with v = (1, 0) the gradient of x is the first row of the whole Jacobian, with (0, 1) "
-        "the second."
+        "Between vectors a slope is a whole table, the Jacobian: row i, column j says how output "
+        "i moves with input j. The chain rule stays what it was, with matrix products for "
+        "products: the Jacobian of f after g is that of f times that of g. The backward pass "
+        "carries one row vector, the gradient, and multiplies it by a Jacobian at each step; for "
+        "that it does not even have to write the table down. Here v = (v1, v2) says how much f1 "
+        "and f2 count in the end: with v = (1, 0) the gradient of x is the first row of the whole "
+        "Jacobian, with (0, 1) the second."
     ),
     program=program,
     leaves=(
@@ -82,7 +82,7 @@ LESSON = Lesson(
         Question(
             "What stands in row i and column j of a Jacobian?",
             "How fast output i moves when input j moves and the other inputs stay: the partial "
-            "derivative of output i in input j.",
+            "derivative of output i with respect to input j.",
         ),
         Question(
             "Why is the Jacobian of a function that works cell by cell diagonal?",

@@ -444,9 +444,24 @@ def _compute(notation: Notation, step: Step) -> Explanation:
     result = notation.number(node.value)
     if not numbers or as_text(numbers) != result.text:
         lines.append(_equals((_symbol(result),)))
-    lines.append(Line("why", _words(op.why)))
+    lines.append(Line("why", _words(op.why + _along(notation, node))))
     lines.extend(_not_finite(node.value, "value"))
     return Explanation((shown, Segment(" is computed", "plain")), tuple(lines))
+
+
+def _along(notation: Notation, node: Node) -> str:
+    """Along which axis an operation works, where that is not all of its operand."""
+    operand = shape_of(notation.graph.records[node.operands[0]].value)
+    dim = node.params.get("dim")
+    if dim is None or not operand or len(node.operands) > 1 or cast(Any, node.op).elementwise:
+        return ""
+    axes = sorted(d % len(operand) for d in (dim if isinstance(dim, tuple) else (dim,)))
+    word = "axis" if len(axes) == 1 else "axes"
+    where = f"{word} {', '.join(map(str, axes))}"
+    before, shape = format_shape(operand), shape_of(node.value)
+    if shape == operand:
+        return f" Along {where} of {before}, each line of cells by itself."
+    return f" Over {where}: {before} becomes {format_shape(shape) if shape else 'one number'}."
 
 
 def _seed(notation: Notation, step: Step) -> Explanation:

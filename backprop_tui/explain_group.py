@@ -86,7 +86,8 @@ def agreement_text(name: str, opened: bool, found: Agreement) -> str:
     """What opening or closing a node comes to, in one or two sentences."""
     here, there = found.one_count, found.other_count
     word, than = ("open", "closed") if opened else ("closed", "open")
-    sizes = f"{name} is {word}: {here} operations, {there} when {than}."
+    operations = f"{here} operation{'s' if here != 1 else ''}"
+    sizes = f"{name} is {word}: {operations}, {there} when {than}."
     count = f"{len(found.shared)} values and gradients"
     if not found.agree:
         wrong = ", ".join(node.id for node in found.shared if not node.agrees)

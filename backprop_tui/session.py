@@ -209,6 +209,11 @@ class Session:
             return None
         return name
 
+    def openable_names(self) -> list[str]:
+        """Everything that can be opened or closed, in the order of the program."""
+        names = map(self.openable, range(len(self.trace.graph)))
+        return list(dict.fromkeys(name for name in names if name is not None))
+
     def toggle_open(self, name: str) -> bool:
         """Open a node into its primitive steps, or close it. Says whether it is open now.
 

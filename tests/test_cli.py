@@ -820,3 +820,49 @@ def test_every_field_is_documented(shown: Any) -> None:
     fields |= {*found["about"], *found["about"]["questions"][0]}
     fields |= {*found["gradients"]["w"], "from", "to", "slot"}
     assert {field for field in fields if f"`{field}`" not in text} == set()
+
+
+# ── opened nodes ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_show_opens_and_closes_nodes(shown: Any) -> None:
+    names = {node["name"] for node in shown("sigmoid-neuron", "--no-torch")["nodes"]}
+    closed = {
+        node["name"] for node in shown("sigmoid-neuron", "--close", "f", "--no-torch")["nodes"]
+    }
+    assert names - closed >= {"minus", "power", "den"}
+    assert closed < names
+    opened = shown("tanh-recursion", "--open", "h", "--set", "w_h=0.5", "--no-torch")
+    assert any(node["name"] == "power₁" for node in opened["nodes"])
+    assert opened["leaves"]["w_h"] == 0.5
+
+
+def test_what_does_not_open_is_refused_and_names_what_does(run: Any) -> None:
+    code, _, err = run("show", "tanh-recursion", "--open", "z")
+    assert code == 2
+    assert err == "backprop-tui: nothing called “z” opens: known: h\n"
+
+
+def test_check_holds_both_forms_against_each_other(run: Any) -> None:
+    code, out, _ = run("check", "sigmoid-neuron", "--json")
+    found = json.loads(out)["lessons"][0]
+    assert code == 0
+    assert [r["other_form"] for r in found["runs"]] == [[]] * 4 + [["f"]]
+    assert found["runs"][-1]["nodes"] == 5 + 5
+    code, out, _ = run("check", "sigmoid-neuron")
+    assert "✓ 1 node in two forms, fused and in primitive steps" in " ".join(out.split())
+
+
+def test_check_notices_a_form_that_is_something_else(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(xp: Any, dot: Any) -> Any:
+        power = xp.exp(dot)
+        den = power + 1
+        return 1 / den
+
+    lesson = find_lesson("sigmoid-neuron")
+    monkeypatch.setitem(lesson.opens, "f", wrong)
+    code, out, _ = run("check", "sigmoid-neuron")
+    assert code == 1
+    assert "the other form of f: the two forms of f differ in" in " ".join(out.split())

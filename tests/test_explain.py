@@ -722,3 +722,25 @@ def test_what_rnn_says_of_its_biases_and_of_rows_that_are_not_read() -> None:
     np.testing.assert_allclose(found["diff[t=1]"], 2 * differences[0])
     np.testing.assert_allclose(found["y_hat[t=1]"], -2 * differences[0])
     assert found["x"][2, 0] == 0.0
+
+
+def test_along_which_axis_an_operation_works() -> None:
+    def program(xp: Any, a: Any) -> Any:
+        s = xp.sum(a, dim=1, keepdim=True)
+        m = xp.mean(a, dim=(0, -1))
+        p = xp.softmax(a, -1)
+        q = xp.sum(p)
+        r = xp.sum(a[0], dim=0)
+        y = q + m * xp.sum(s) + r
+        return y
+
+    trace = trace_of(program, a=[[1.0, 2.0, 4.0], [0.5, -1.0, 3.0]])
+    whys = {
+        key: next(line.text for line in step(trace, f"compute:{key}").lines if line.kind == "why")
+        for key in ("s", "m", "p", "q", "r")
+    }
+    assert whys["s"].endswith("Over axis 1: 2×3 becomes 2×1.")
+    assert whys["m"].endswith("Over axes 0, 1: 2×3 becomes one number.")
+    assert whys["p"].endswith("Along axis 1 of 2×3, each line of cells by itself.")
+    assert whys["q"] == "Cells are added up."
+    assert whys["r"].endswith("Over axis 0: 3 becomes one number.")

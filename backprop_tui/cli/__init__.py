@@ -221,6 +221,7 @@ examples:
   backprop-tui show tanh-recursion
   backprop-tui show recursion --size T=5 --set w_h=0.5 --steps
   backprop-tui show sum-of-squares --set "x=[1, 2, 3, 4]" --json
+  backprop-tui show sigmoid-neuron --close f --steps
 """
 
 
@@ -231,6 +232,8 @@ def _show(words: list[str]) -> int:
     option("--set", metavar="NAME=VALUE", action="append", default=[], help="give a leaf a value")
     option("--size", metavar="NAME=INT", action="append", default=[], help="change a size")
     option("--seed", metavar="N", help="draw all leaves at random first")
+    option("--open", metavar="NAME", action="append", default=[], help="a node in primitive steps")
+    option("--close", metavar="NAME", action="append", default=[], help="a node as one fused step")
     option("--steps", action="store_true", help="every step in words and numbers, too")
     option("--json", action="store_true", help="as one JSON object (see docs/json.md)")
     option("--no-torch", action="store_true", help="leave torch out: much faster")
@@ -276,12 +279,26 @@ def _session(lesson: Lesson, asked: argparse.Namespace) -> Session:
         if asked.seed is not None:
             session.randomise(whole_number(asked.seed, "--seed"))
         given = pairs_of(asked.set, "--set", "x=2.5")
-        if not given:
-            return session
-        leaves = {name: _value(session, name, text) for name, text in given.items()}
-        return Session(lesson, {**session.inputs.leaves, **leaves}, session.inputs.sizes)
+        if given:
+            leaves = {name: _value(session, name, text) for name, text in given.items()}
+            session = Session(lesson, {**session.inputs.leaves, **leaves}, session.inputs.sizes)
+        for wanted, names in ((True, asked.open), (False, asked.close)):
+            for name in names:
+                _set_open(session, name, wanted)
+        return session
     except (BadValue, EditRefused) as problem:
         raise CommandError(short(str(problem), 400)) from problem
+
+
+def _set_open(session: Session, name: str, wanted: bool) -> None:
+    """Open or close a node. Raises CommandError if there is nothing to open."""
+    from backprop_tui.lessons import alternatives
+
+    known = session.openable_names()
+    if name not in known:
+        raise CommandError(f"nothing called “{short(name)}” opens: {alternatives(name, known)}")
+    if (name in session.inputs.opened) is not wanted:
+        session.toggle_open(name)
 
 
 def _value(session: Session, name: str, text: str) -> Value:
@@ -310,7 +327,8 @@ def _takes_other_shapes(leaf: Leaf) -> bool:
 
 
 CHECK_HELP = """\
-Each lesson runs with its own numbers and again with other sizes and drawn numbers.
+Each lesson runs with its own numbers and again with other sizes and drawn numbers, and nodes that
+the lesson opens into primitive steps in both forms.
 
 exit codes: 0 all agree, 1 some do not, 2 wrong usage, 3 torch is missing or broken
 """

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backprop_tui.engine.agreement import agreement
 from backprop_tui.engine.compare import Verdict, compare
 from backprop_tui.engine.numeric import differences
 from backprop_tui.lessons.base import Lesson
@@ -34,6 +35,10 @@ class CheckedRun:
     max_rel_diff: float
     where: str | None
     """If it does not agree, where."""
+
+    other_form: tuple[str, ...] = ()
+    """The names of nodes that were open in this run although the lesson has them closed, or the
+    other way round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,9 @@ def check_lesson(lesson: Lesson) -> CheckedLesson:
 
     Raises NoTorch if torch cannot be had at all.
     """
-    runs = tuple(_checked(lesson, *case) for case in _cases(lesson))
-    return CheckedLesson(lesson.id, runs, check_script(lesson))
+    runs = [_checked(lesson, *case) for case in _cases(lesson)]
+    runs += [_checked_form(lesson, name) for name in sorted(lesson.opens)]
+    return CheckedLesson(lesson.id, tuple(runs), check_script(lesson))
 
 
 def _cases(lesson: Lesson) -> list[tuple[dict[str, int], int | None]]:
@@ -105,6 +111,45 @@ def _checked(lesson: Lesson, sizes: dict[str, int], seed: int | None) -> Checked
     )
 
 
+def _checked_form(lesson: Lesson, name: str) -> CheckedRun:
+    """The lesson's own numbers with one node in its other form: fused for steps, steps for fused.
+
+    Torch runs that form too, and it is held against the usual one. Finite differences run the
+    program as it is written, whatever is open, so they have nothing to add.
+    """
+    session = Session(lesson)
+    usual = session.trace
+    session.toggle_open(name)
+    try:
+        torch_run, where = run_under_torch(session), None
+    except TorchRefused as problem:
+        torch_run, where = None, str(problem)
+    comparison = compare(
+        session.trace, torch_run, None, torch_expected=False, numeric_expected=False
+    )
+    summary = comparison.summary()
+    forms = agreement(session.trace, usual)
+    if summary.differing:
+        where = blame(comparison)
+    elif summary.absent:
+        where = f"torch has no call for {count(summary.absent, 'node')}"
+    elif not forms.agree:
+        apart = ", ".join(node.id for node in forms.shared if not node.agrees)
+        where = f"the two forms of {name} differ in {apart or 'everything'}"
+    return CheckedRun(
+        session.inputs.sizes,
+        None,
+        where is None,
+        summary.nodes,
+        summary.edges,
+        0,
+        max(summary.worst_absolute, forms.worst),
+        summary.worst_relative,
+        where,
+        (name,),
+    )
+
+
 def check_lines(checked: CheckedLesson, look: Look, width: int) -> Iterator[str]:
     """A lesson's line, and where it went wrong if it did."""
     counts = " ".join(
@@ -124,6 +169,8 @@ def check_lines(checked: CheckedLesson, look: Look, width: int) -> Iterator[str]
 
 def _case_text(run: CheckedRun) -> str:
     numbers = "the lesson's own numbers" if run.seed is None else f"seed {run.seed}"
+    if run.other_form:
+        numbers += f", the other form of {', '.join(run.other_form)}"
     return ", ".join([numbers, *(f"{name}={size}" for name, size in run.sizes.items())])
 
 
@@ -146,6 +193,12 @@ def check_summary(checked: Sequence[CheckedLesson], look: Look) -> Iterator[str]
         f"{counts['run']} (each lesson with its own numbers, with others, and at its smallest and "
         "larger sizes)."
     )
+    forms = sum(len(run.other_form) for lesson in checked for run in lesson.runs)
+    if forms:
+        yield from look.wrapped(
+            f"✓ {count(forms, 'node')} in two forms, fused and in primitive steps: both agree with "
+            "each other and with torch."
+        )
     scripts = [c.script for c in checked if c.script is not None]
     if scripts:
         statements = count(sum(s.statements for s in scripts), "statement")
@@ -204,4 +257,5 @@ def _run_json(run: CheckedRun) -> dict[str, Any]:
         "max_abs_diff": to_json(run.max_abs_diff),
         "max_rel_diff": to_json(run.max_rel_diff),
         "where": run.where,
+        "other_form": list(run.other_form),
     }

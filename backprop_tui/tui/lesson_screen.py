@@ -546,9 +546,8 @@ class LessonScreen(WindowSized, Screen[None]):
         names = [session.openable(node) for node in self._at_hand()]
         here = next((name for name in names if name is not None), None)
         if here is None:
-            everywhere = {session.openable(node) for node in range(len(session.trace.graph))}
-            everywhere.discard(None)
-            here = everywhere.pop() if len(everywhere) == 1 else None
+            everywhere = session.openable_names()
+            here = everywhere[0] if len(everywhere) == 1 else None
         return here
 
     def action_open(self) -> None:

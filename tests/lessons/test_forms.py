@@ -16,12 +16,7 @@ from backprop_tui.reference.torch_run import run_torch
 from backprop_tui.session import Session
 
 
-def openable_names(session: Session) -> list[str]:
-    nodes = range(len(session.trace.graph))
-    return sorted({name for node in nodes if (name := session.openable(node)) is not None})
-
-
-FORMS = [(lesson.id, name) for lesson in catalogue() for name in openable_names(Session(lesson))]
+FORMS = [(lesson.id, name) for lesson in catalogue() for name in Session(lesson).openable_names()]
 
 
 def test_what_a_lesson_opens_is_a_node_that_opens() -> None:

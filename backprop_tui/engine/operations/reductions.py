@@ -43,7 +43,7 @@ class Sum(Operation):
     symbol = "Σ"
     operands = ("a",)
     text = "sum(a)"
-    why = "All cells are added up."
+    why = "Cells are added up."
     elementwise = False
 
     @staticmethod
@@ -68,7 +68,7 @@ class Mean(Operation):
     symbol = "mean"
     operands = ("a",)
     text = "mean(a)"
-    why = "All cells are added up and divided by their number."
+    why = "Cells are added up, and the sum is divided by their number."
     elementwise = False
 
     @staticmethod

@@ -168,7 +168,9 @@ class Lesson:
         """Each size's default."""
         return {size.name: size.default for size in self.sizes}
 
-    def opening(self, names: Iterable[str] | None = None) -> Mapping[str, Callable[..., Any] | None]:
+    def opening(
+        self, names: Iterable[str] | None = None
+    ) -> Mapping[str, Callable[..., Any] | None]:
         """For `engine.run.record`: these nodes open, each with the lesson's own steps where it
         has some. None: those that are open at first."""
         chosen = self.opened if names is None else names

@@ -56,8 +56,8 @@ class ReferenceClient:
     """One reference process, kept alive, and the newest request to it.
 
     `on_message` is called in the event loop with every message that is not stale: Started,
-    TorchLoaded, TorchMissing, TorchReply, NumericReply, ScriptReply, Failed; and with Restarting and GaveUp
-    when the process ends by itself.
+    TorchLoaded, TorchMissing, TorchReply, NumericReply, ScriptReply, Failed; and with Restarting
+    and GaveUp when the process ends by itself.
     """
 
     QUICK = 10.0

@@ -458,7 +458,8 @@ class MatrixView(ScrollView, can_focus=True):
         low, high, scale = (format_number(end).replace("-", "−") for end in ends)
         style = self.get_component_rich_style
         status = style("matrix--status")
-        darkest, darker = (SHADES_ASCII if self.ascii else SHADES)[:1:-1]
+        shades = SHADES_ASCII if self.ascii else SHADES
+        darkest, darker = shades[-1], shades[-2]
         segments = [
             Segment(self._plain(f" {low} to {high}   "), status),
             Segment(darkest, style("matrix--above")),

@@ -15,7 +15,6 @@ from backprop_tui.lessons.equations import _names, check_equations, equation_hol
 from backprop_tui.reference.torch_run import run_torch
 from backprop_tui.session import Session
 
-
 FORMS = [(lesson.id, name) for lesson in catalogue() for name in Session(lesson).openable_names()]
 
 

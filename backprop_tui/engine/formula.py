@@ -363,6 +363,7 @@ _ARRAY_FUNCTIONS |= {"avg_pool1d", "avg_pool2d", "windows"}
 _ARRAY_FUNCTIONS |= {"pad", "flip", "won", "spread", "hide", "beside", "norm_back"}
 _SHAPE_FUNCTIONS |= {"copies"}
 _SHOWN |= {"exchange": "transpose", "copies": "Σ copies", "positions": "Σ positions"}
+_SHOWN |= {"norm_back": "through norm", "gelu_slope": "gelu′"}
 _SHOWN |= {"winners": "to winners", "windows": "Σ windows"}
 _ARRAY_FUNCTIONS |= {"onehot", "normalised", "first", "gather", "embedding", "cumsum", "reverse"}
 _SHOWN |= {"add_rows": "Σ rows"}

@@ -359,6 +359,8 @@ def _repeated(
 def _parameters(node: Node, place: Place) -> Iterator[tuple[str, Symbol]]:
     """The parameters in a formula of one cell: of a mask the cell that belongs to it."""
     for name, given in node.params.items():
+        if isinstance(given, tuple):  # the shape of `expand`: nothing of one cell
+            continue
         if np.ndim(given):
             array = np.broadcast_to(given, shape_of(node.value))
             known = all(isinstance(i, int) for i in place)
@@ -376,7 +378,11 @@ def _parameters(node: Node, place: Place) -> Iterator[tuple[str, Symbol]]:
 
 def _parameter_numbers(node: Node, cell: Cell) -> dict[str, float]:
     shape = shape_of(node.value)
-    return {k: float(np.broadcast_to(v, shape)[cell]) for k, v in node.params.items()}
+    return {
+        name: float(np.broadcast_to(given, shape)[cell])
+        for name, given in node.params.items()
+        if not isinstance(given, tuple)
+    }
 
 
 def _operands(node: Node) -> Iterator[tuple[str, int]]:

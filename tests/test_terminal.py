@@ -20,7 +20,7 @@ pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
 from textual.events import Resize  # noqa: E402
 from textual.geometry import Size  # noqa: E402
 
-from backprop_tui.lessons import find_lesson  # noqa: E402
+from backprop_tui.lessons import catalogue, find_lesson  # noqa: E402
 from backprop_tui.tui.app import BackpropApp  # noqa: E402
 from backprop_tui.tui.lesson_screen import LessonScreen  # noqa: E402
 from tests.terminal import (  # noqa: E402
@@ -33,9 +33,10 @@ from tests.terminal import (  # noqa: E402
 SIZES = [(80, 24), (120, 40), (200, 60)]
 UP, DOWN, RIGHT, LEFT = b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D"
 ESC, ENTER, TAB = b"\x1b", b"\r", b"\t"
+END = b"\x1b[F"
 CTRL_C, CTRL_P, CTRL_Q, CTRL_T, CTRL_Z = b"\x03", b"\x10", b"\x11", b"\x14", b"\x1a"
 
-LOADED = "lessons stepped through"
+LOADED = " to go"
 """Stands on home."""
 STEP = re.compile(r"step \d+/\d+")
 """Stands on a lesson."""
@@ -73,8 +74,10 @@ def home(*arguments: str, **options: Any) -> Terminal:
 @pytest.mark.parametrize("size", SIZES)
 def test_it_starts_on_the_lessons(size: tuple[int, int]) -> None:
     with home(width=size[0], height=size[1]) as terminal:
-        for title in ("A square", "A linear layer", "A recurrent network"):
+        for title in ("A square", "A first loss", "A squared loss", "A linear function"):
             assert title in terminal.text
+        terminal.press(END)
+        terminal.wait(f"▸ {len(catalogue())} {catalogue()[-1].title[:20]}")
         terminal.press("q")
         terminal.ended_well()
 
@@ -95,16 +98,16 @@ def test_from_the_lessons_into_one_and_back() -> None:
         assert "A squared loss" in terminal.lines[0]
         terminal.press(ESC)
         terminal.wait(LOADED)
-        terminal.wait("▸  3  A squared loss")
+        terminal.wait("▸  3 A squared loss")
 
 
 def test_a_lesson_is_opened_with_the_mouse() -> None:
     with home() as terminal:
-        terminal.click_on(" 6  A linear layer")
-        terminal.wait("▸  6  A linear layer")
-        terminal.click_on(" 6  A linear layer")
+        terminal.click_on(" 4 A linear function")
+        terminal.wait("▸  4 A linear function")
+        terminal.click_on(" 4 A linear function")
         terminal.wait(STEP)
-        assert "6 · A linear layer" in terminal.lines[0]
+        assert "4 · A linear function" in terminal.lines[0]
         terminal.click_on("5 Equations")
         terminal.wait("━Equations")
 

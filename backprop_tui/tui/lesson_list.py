@@ -90,6 +90,7 @@ class LessonList(Painted):
         """The lines: lessons, the headings of chapters, and None for an empty line."""
         self.lesson = next((one for one in catalogue() if one.id == last), None)
         """The lesson under the cursor; None if none is shown."""
+        self._latest: Lesson | None = None
         self.filter("")
 
     def filter(self, text: str) -> None:
@@ -106,8 +107,10 @@ class LessonList(Painted):
         self._rows = rows
         named = [one for one in self.lessons if _has(_named(one), words)]
         shown = named or self.lessons
+        self._latest = self.lesson or self._latest  # where to go back to if nothing is found
         if self.lesson not in shown:
-            self.lesson = shown[0] if shown else None
+            back = self._latest if self._latest in shown else None
+            self.lesson = back or (shown[0] if shown else None)
 
     @property
     def lessons(self) -> list[Lesson]:

@@ -311,11 +311,13 @@ async def test_search_finds_by_any_words_and_escape_ends_it() -> None:
         assert app.screen.session.lesson.id == "tanh-recursion"
         await pilot.press("escape", "slash", *"zzz")
         await pilot.pause()
+        assert listed(app).lesson is None
         assert "No lesson has these words." in shown(app)
         assert about(app).text.strip() == ""
         await pilot.press("escape")
         await pilot.pause()
         assert len(listed(app).lessons) == len(LESSONS)
+        assert listed(app).lesson is find_lesson("tanh-recursion")  # where it was
         assert not app.screen.query_one("#search", Input).display
 
 

@@ -153,7 +153,7 @@ class NormsPicture(Picture):
                 marks.append(Mark(k, y.low, "0", role))
             elif k == chosen:
                 marks.append(Mark(k, size, HERE_ASCII if ascii else HERE, role))
-            elif last * 3 <= width:
+            elif last * 5 <= width:  # where they would not crowd the line
                 marks.append(Mark(k, size, POINT_ASCII if ascii else POINT, role))
         marks.sort(key=lambda mark: mark.x == chosen)
         line = Series(xs, data.norms, "gradient")
@@ -189,7 +189,7 @@ class NormsPicture(Picture):
             lines.append((Piece("On the way back it grows here and shrinks there."),))
         notes = []
         if data.logarithmic:
-            notes.append("The scale is logarithmic: each line up is a power of ten.")
+            notes.append("The scale is logarithmic: equal distances are equal factors.")
         unreached = [self._unreached(k) for k in range(self.points)]
         if any(unreached):
             notes.append("× marks the steps that no gradient reaches.")

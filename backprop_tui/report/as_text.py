@@ -164,11 +164,13 @@ def _values(found: Findings, look: Look) -> Iterator[str]:
     lesson, graph = session.lesson, session.trace.graph
     if lesson.sizes:
         yield from ("", look.heading("Sizes"))
-        now = session.inputs.sizes
+        names = [f"{s.name} = {session.inputs.sizes[s.name]}" for s in lesson.sizes]
+        room = max(20, look.width - 5 - max(map(len, names)))
+        meanings = [f"{s.meaning}, from {s.minimum} to {s.maximum}" for s in lesson.sizes]
         yield from table(
             [
-                [[f"{s.name} = {now[s.name]}"], [f"{s.meaning}, from {s.minimum} to {s.maximum}"]]
-                for s in lesson.sizes
+                [[look.text(name)], textwrap.wrap(look.text(meaning), room)]
+                for name, meaning in zip(names, meanings, strict=True)
             ]
         )
     yield from ("", look.heading("Leaves"))

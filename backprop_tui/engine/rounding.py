@@ -38,13 +38,14 @@ def value_rounding(graph: Graph) -> list[Any]:
             out = _wide(record.value)
             # A sum of products rounds each of its terms, however small the total.
             handled = out if op.elementwise else op.forward(*map(np.abs, values), **params)
-            error = UNIT * np.abs(handled)
+            error = UNIT * np.abs(np.where(np.isfinite(handled), handled, out))
             for slot, operand in enumerate(record.operands):
                 if errors[operand].any():
                     moved = [*values]
                     moved[slot] = values[slot] + errors[operand]
                     error = error + np.abs(op.forward(*moved, **params) - out)
-            errors.append(np.asarray(error))
+            # What is infinite stays as it is: −∞ in a masked score carries no rounding.
+            errors.append(np.where(np.isinf(out), 0.0, error))
     return errors
 
 

@@ -86,7 +86,9 @@ def within_rounding(a: Value, b: Value, rounding: Any) -> bool:
     a, b = np.asarray(a), np.asarray(b)
     with np.errstate(all="ignore"):
         magnitude = np.maximum(np.abs(a), np.abs(b))
-        allowed = RELATIVE_TOLERANCE * magnitude + ROUNDING_SAFETY * rounding
+        # What is infinite must be the same; rounding that cannot be estimated excuses nothing.
+        allowed = RELATIVE_TOLERANCE * np.where(np.isfinite(magnitude), magnitude, 0.0)
+        allowed = allowed + ROUNDING_SAFETY * np.where(np.isfinite(rounding), rounding, 0.0)
         same = (a == b) | (np.isnan(a) & np.isnan(b))
         return bool(np.all(same | (np.abs(a - b) <= allowed)))
 

@@ -122,6 +122,9 @@ class Notation:
         if value.ndim == 1 and value.size <= 4:
             cells = " ".join(format_number(float(cell)) for cell in value)
             return Symbol(f"[{cells.replace('-', '−')}]", "number", scalar=False)
+        if value.shape == (1, 1):
+            only = format_number(value.item()).replace("-", "−")
+            return Symbol(f"[[{only}]]", "number", scalar=False)
         return Symbol(f"⟨{format_shape(value.shape)}⟩", "number", scalar=False)
 
     def _value(self, index: int) -> Symbol:
@@ -461,7 +464,11 @@ def _along(notation: Notation, node: Node) -> str:
     before, shape = format_shape(operand), shape_of(node.value)
     if shape == operand:
         return f" Along {where} of {before}, each line of cells by itself."
-    return f" Over {where}: {before} becomes {format_shape(shape) if shape else 'one number'}."
+    return f" Over {where}: {before} becomes {_shape_in_words(shape)}."
+
+
+def _shape_in_words(shape: tuple[int, ...]) -> str:
+    return format_shape(shape) if shape else "one number"
 
 
 def _seed(notation: Notation, step: Step) -> Explanation:
@@ -555,7 +562,7 @@ def _broadcast_words(notation: Notation, step: Step) -> str:
     word = "axis" if len(step.summed_axes) == 1 else "axes"
     return (
         f"{name} was repeated {times} times to fit (broadcast), so what comes back is added up "
-        f"over {word} {axes}: {format_shape(shape)} becomes {format_shape(target)}."
+        f"over {word} {axes}: {format_shape(shape)} becomes {_shape_in_words(target)}."
     )
 
 

@@ -37,7 +37,7 @@ LESSON = Lesson(
         Equation("da", "db + db", "third, and only now: both contributions of b"),
         Equation("da", "4", "for each way from a to c a 1"),
     ),
-    after=("gates",),
+    after=("two-uses",),
     minutes=5,
     notes={
         "a": "Third and last. It waits for both contributions of b, and each of them is the "

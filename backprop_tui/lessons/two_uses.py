@@ -16,7 +16,7 @@ LESSON = Lesson(
     id="two-uses",
     title="A variable used twice",
     chapter="Sharing and order",
-    order=220,
+    order=205,
     idea=(
         "a and b are each used in two places, in a product and in a sum. If a moves, f moves for "
         "two reasons: because the product changes, and because the sum does. So each use sends "
@@ -44,7 +44,7 @@ LESSON = Lesson(
         ),
         Equation("db", "a**2 + 2 * a * b"),
     ),
-    after=("diamond",),
+    after=("gates",),
     minutes=5,
     notes={
         "a": "Two ways lead from a to f, and each brings back its share: "

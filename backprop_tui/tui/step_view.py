@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from backprop_tui.engine.graph import Group
+from backprop_tui.engine.operations import Value
+from backprop_tui.engine.trace import Step, StepKind
 from backprop_tui.explain import Explanation, Line, explain
 from backprop_tui.explain_group import explain_group
 from backprop_tui.session import Session
 from backprop_tui.tui.lines_view import LinesView, Paragraph
 from backprop_tui.tui.painted import Piece, Pieces, pieces_of
+from backprop_tui.values import format_matrix
 
 LABELS = {"why": "why  ", "notice": "note ", "state": "▸ ", "ledger": "  + "}
 ROLES = {"why": "plain", "notice": "notice", "state": "gradient", "ledger": "plain"}
@@ -47,7 +52,7 @@ def paragraphs(session: Session) -> list[Paragraph]:
         if found:
             found.append(Paragraph(()))
         step = session.trace.steps[position]
-        found.extend(_explained(explain(session.trace, step, session.lesson.notes)))
+        found.extend(_explained(explain(session.trace, step, session.lesson.notes), _result(step)))
     found.extend(_openable(session, positions))
     found.extend(_turning_point(session))
     return found
@@ -107,11 +112,42 @@ def _beginning(session: Session) -> list[Paragraph]:
     ]
 
 
-def _explained(explanation: Explanation) -> list[Paragraph]:
+MAX_ROWS, MAX_COLUMNS = 6, 6
+"""A result with more rows or columns than these is not written out: the inspector has all cells."""
+
+
+def _result(step: Step) -> Value | None:
+    """What a step comes to."""
+    return step.contribution if step.kind is StepKind.SEND else step.total
+
+
+def _matrix(result: Value | None, indent: int) -> list[Paragraph]:
+    """A small matrix, row by row under the formula's `=`; nothing for what stands there already."""
+    if not isinstance(result, np.ndarray) or result.ndim > 2:
+        return []
+    rows, columns = np.atleast_2d(result).shape
+    fits = 0 < rows <= MAX_ROWS and 0 < columns <= MAX_COLUMNS
+    if not fits or (result.ndim == 1 and result.size <= 4):
+        return []
+    lines = [" ".join(cells).replace("-", "−") for cells in format_matrix(result, 4)]
+    ends = [("⎢", "⎥")] * rows
+    ends[0], ends[-1] = ("⎡", "⎤"), ("⎣", "⎦")
+    if rows == 1:
+        ends = [("[", "]")]
+    return [
+        Paragraph(
+            (Piece(" " * (indent + 2)), Piece(left, "muted"), Piece(line), Piece(right, "muted"))
+        )
+        for line, (left, right) in zip(lines, ends, strict=True)
+    ]
+
+
+def _explained(explanation: Explanation, result: Value | None) -> list[Paragraph]:
     title: Pieces = tuple(Piece(p.text, "title", p.ref) for p in pieces_of(explanation.title))
     found = [Paragraph(title)]
     indent = 0
-    for line in explanation.lines:
+    calculated = [line.kind in ("formula", "equals") for line in explanation.lines]
+    for line, more in zip(explanation.lines, [*calculated[1:], False], strict=True):
         if line.kind == "formula":
             indent = _equals_column(line)
             found.append(Paragraph(pieces_of(line.segments), indent + 2))
@@ -126,6 +162,8 @@ def _explained(explanation: Explanation) -> list[Paragraph]:
             )
             label_role = "gradient" if line.kind == "state" else "muted"
             found.append(Paragraph((Piece(label, label_role), *body), len(label)))
+        if line.kind in ("formula", "equals") and not more:
+            found.extend(_matrix(result, indent))
     return found
 
 

@@ -30,6 +30,7 @@ from backprop_tui.engine.formula import (
 from backprop_tui.engine.graph import Edge, Node, NodeKind
 from backprop_tui.engine.operations import Operation, Value
 from backprop_tui.engine.operations.arrangement import Exchange
+from backprop_tui.engine.operations.selection import MaskedFill
 from backprop_tui.engine.operations.shapes import Index, Transpose
 from backprop_tui.engine.trace import Step, StepKind, Trace
 from backprop_tui.values import format_number, format_shape
@@ -641,11 +642,25 @@ def _not_finite(value: Value, what: str) -> list[Line]:
     return [Line("state", _words(f"This {what} is {kind}."))]
 
 
+def _finite_or_hidden(value: Value) -> bool:
+    """Whether there is no nan and no +∞ in it."""
+    return bool(np.all(np.asarray(value) < np.inf))
+
+
 def first_not_finite(trace: Trace) -> str | None:
-    """Where the first nan or infinity appeared, in one sentence; None if all is finite."""
+    """Where the first nan or infinity appeared, in one sentence; None if all is finite.
+
+    A score that the program hides with −∞ on purpose is no trouble, nor what is made of it as
+    long as it stays −∞.
+    """
     notation = Notation(trace)
+    hidden: set[int] = set()
     for index, record in enumerate(trace.graph.records):
         if not np.all(np.isfinite(record.value)):
+            filled = record.op is MaskedFill and (record.params or {}).get("fill") == -np.inf
+            if (filled or hidden.intersection(record.operands)) and _finite_or_hidden(record.value):
+                hidden.add(index)
+                continue
             node = trace.graph[index]
             span = node.place.site.span if node.place is not None else None
             where = f" at line {span.line}" if span is not None else ""

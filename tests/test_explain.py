@@ -652,6 +652,28 @@ def test_the_first_that_is_not_finite_is_named() -> None:
     assert first_not_finite(trace_of(root_of, x=4.0)) is None
 
 
+def hiding(xp: Any, x: Any) -> Any:
+    masked = xp.masked_fill(x, xp.tensor([False, True, False]), float("-inf"))
+    shifted = masked - xp.amax(masked)
+    return xp.sum(xp.exp(shifted))
+
+
+def test_what_is_hidden_on_purpose_is_no_trouble() -> None:
+    assert first_not_finite(trace_of(hiding, x=[1.0, 2.0, 0.5])) is None
+    told = first_not_finite(trace_of(hiding, x=[math.nan, 2.0, 0.5]))
+    assert told == "the first nan appears in the value of x"
+    told = first_not_finite(trace_of(hiding, x=[math.inf, 2.0, 0.5]))
+    assert told == "the first infinity appears in the value of x"
+
+    def nothing_of_hidden(xp: Any, x: Any) -> Any:
+        masked = xp.masked_fill(x, xp.tensor([False, True]), float("-inf"))
+        z = masked * 0.0
+        return xp.sum(z)
+
+    told = first_not_finite(trace_of(nothing_of_hidden, x=[1.0, 2.0]))
+    assert told is not None and told.startswith("the first nan appears in the value of z")
+
+
 @pytest.mark.parametrize("number", [0.0, -0.0, math.inf, -math.inf, math.nan, 1e308, 5e-324])
 @pytest.mark.parametrize(("lesson_id", "sizes"), EVERY)
 def test_whatever_is_typed_can_be_explained(

@@ -135,3 +135,125 @@ def test_without_the_root_the_weights_are_nearer_to_0_and_1() -> None:
     unscaled = torch.softmax(scores, 1).numpy()
     for row, other in zip(value(trace, "weights"), unscaled, strict=True):
         assert -np.sum(other * np.log(other)) < -np.sum(row * np.log(row))  # less evenly spread
+
+
+# ── transformer-block ─────────────────────────────────────────────────────────────────────────
+
+
+class Block(torch.nn.Module):
+    """The same block of torch's own layers, pre-norm, with two heads."""
+
+    def __init__(self, leaves: Mapping[str, Any]) -> None:
+        super().__init__()
+        width = np.shape(leaves["W1"])[1]
+        self.ln1, self.ln2 = torch.nn.LayerNorm(4), torch.nn.LayerNorm(4)
+        self.attention = torch.nn.MultiheadAttention(4, 2, bias=False, batch_first=True)
+        self.first, self.second = torch.nn.Linear(4, width), torch.nn.Linear(width, 4)
+        rows = [torch.tensor(np.array(leaves[name])).T for name in ("W_q", "W_k", "W_v")]
+        with torch.no_grad():
+            self.attention.in_proj_weight.copy_(torch.cat(rows))
+            for name, parameter in self.parameters_by_leaf().items():
+                value = torch.tensor(np.array(leaves[name]))
+                parameter.copy_(value.T if name[0] == "W" else value)
+
+    def parameters_by_leaf(self) -> dict[str, torch.nn.Parameter]:
+        """Those that stand for one leaf; matrices are kept transposed by torch."""
+        return {
+            "gain1": self.ln1.weight, "shift1": self.ln1.bias,
+            "gain2": self.ln2.weight, "shift2": self.ln2.bias,
+            "W_o": self.attention.out_proj.weight,
+            "W1": self.first.weight, "b1": self.first.bias,
+            "W2": self.second.weight, "b2": self.second.bias,
+        }  # fmt: skip
+
+    def gradients(self) -> dict[str, Any]:
+        """By the names of the lesson's leaves."""
+        found = {}
+        for name, parameter in self.parameters_by_leaf().items():
+            assert parameter.grad is not None
+            found[name] = (parameter.grad.T if name[0] == "W" else parameter.grad).numpy()
+        assert self.attention.in_proj_weight.grad is not None
+        parts = self.attention.in_proj_weight.grad.chunk(3)
+        return found | {
+            name: part.T.numpy() for name, part in zip(("W_q", "W_k", "W_v"), parts, strict=True)
+        }
+
+    def forward(self, x: torch.Tensor, causal: bool) -> dict[str, torch.Tensor]:
+        mask = torch.triu(torch.ones(len(x), len(x)), 1).bool() if causal else None
+        n1 = self.ln1(x)
+        attended = self.attention(n1[None], n1[None], n1[None], attn_mask=mask)[0][0]
+        mid = x + attended
+        n2 = self.ln2(mid)
+        fed = self.second(torch.nn.functional.gelu(self.first(n2)))
+        return {"n1": n1, "attended": attended, "mid": mid, "n2": n2, "fed": fed, "out": mid + fed}
+
+
+@pytest.mark.parametrize("T", [1, 3, 5])
+@pytest.mark.parametrize("causal", [0, 1])
+@pytest.mark.parametrize("seed", [None, 2])
+def test_the_block_is_torchs_own(T: int, causal: int, seed: int | None) -> None:
+    """Values and gradients of its stages, and the gradients of all leaves."""
+    sizes = {"T": T, "causal": causal}
+    leaves = default_leaves(find_lesson("transformer-block"), sizes)
+    if seed is not None:
+        leaves = random_leaves("transformer-block", sizes, seed)
+    trace = run("transformer-block", sizes, **leaves)
+    block = Block(leaves)
+    x = torch.tensor(np.array(leaves["x"]), requires_grad=True)
+    stages = block(x, bool(causal))
+    for stage in stages.values():
+        stage.retain_grad()
+    (stages["out"] * torch.tensor(np.array(leaves["G"]))).sum().backward()
+    for name, stage in stages.items():
+        assert stage.grad is not None
+        assert_close(value(trace, name), stage.detach().numpy(), rel=1e-12, what=name)
+        assert_close(gradient(trace, name), stage.grad.numpy(), rel=1e-11, what=f"d{name}")
+    found = leaf_gradients(trace)
+    assert x.grad is not None
+    expected = {"x": x.grad.numpy(), "G": stages["out"].detach().numpy(), **block.gradients()}
+    assert set(expected) == set(found)
+    for name, theirs in expected.items():
+        if T > 1 or name not in ("W_q", "W_k"):  # with one position their gradient is 0
+            assert_close(found[name], theirs, rel=1e-10, what=name)
+        else:
+            assert np.abs(found[name]).max() < 1e-14 and np.abs(theirs).max() < 1e-14
+
+
+def test_a_block_that_does_nothing_hands_the_gradient_on() -> None:
+    """As its first question says: with W_o and W2 at 0, x receives G."""
+    nothing = {"W_o": np.zeros((4, 4)), "W2": np.zeros((8, 4))}
+    trace = run("transformer-block", **nothing)
+    found, leaves = leaf_gradients(trace), {n: value(trace, n) for n in ("x", "G", "b2")}
+    np.testing.assert_array_equal(found["x"], leaves["G"])
+    np.testing.assert_array_equal(value(trace, "out"), leaves["x"] + leaves["b2"])
+    matrices = {name for name in found if name[0] == "W" and np.any(found[name])}
+    assert matrices == {"W_o", "W2"}
+
+
+def test_where_contributions_are_added() -> None:
+    trace = run("transformer-block")
+    index = trace.graph.index_of
+    for name, count in {"mid": 2, "x": 2, "n1": 3}.items():
+        assert len(trace.arrivals[index[name]]) == count
+    by_norm = leaf_gradients(trace)["x"] - gradient(trace, "mid")
+    np.testing.assert_allclose(by_norm.sum(1), 0.0, atol=1e-12)
+    assert np.abs(by_norm).max() > 0.1
+
+
+def test_causal_keeps_the_future_out_of_the_gradient_too() -> None:
+    G = np.zeros((3, 4))
+    G[0] = [1.0, -0.5, 2.0, 0.25]
+    causal = leaf_gradients(run("transformer-block", {"causal": 1}, G=G))["x"]
+    assert np.all(causal[0] != 0) and not causal[1:].any()
+    seeing = leaf_gradients(run("transformer-block", {"causal": 0}, G=G))["x"]
+    assert np.all(seeing != 0)
+    K, V = (gradient(run("transformer-block", {"causal": 1}, G=G), name) for name in "KV")
+    assert not K[1:].any() and V[0].any() and not V[1:].any()
+
+
+def test_the_heads_are_folded_at_first() -> None:
+    lesson = find_lesson("transformer-block")
+    assert lesson.folded == ("attend", "feed_forward")
+    trace = run("transformer-block")
+    groups = {name.split("/")[0] for name in trace.graph.index_of if "/" in name}
+    assert groups == {"attend", "feed_forward"}

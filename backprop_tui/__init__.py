@@ -1,3 +1,3 @@
 """A time-travelling debugger for gradients that runs in a terminal."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

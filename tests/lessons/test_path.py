@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from backprop_tui.lessons import catalogue, find_lesson
+from backprop_tui.lessons import catalogue, find_lesson, ids
 from backprop_tui.lessons.base import Lesson
 from backprop_tui.lessons.path import (
     chapters,
@@ -111,3 +113,13 @@ def test_a_duration_in_words(minutes: int, text: str) -> None:
 
 def test_minutes_add_up() -> None:
     assert minutes_of(PATH) == 22
+
+
+def test_the_readme_lists_every_lesson_by_chapter() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]*) \| `([a-z0-9-]+)` \| ([^|]+) \|$", text, re.MULTILINE)
+    assert [lesson_id for _, lesson_id, _ in rows] == ids()
+    named = list(dict.fromkeys(lesson.chapter for lesson in LESSONS))
+    assert [chapter for chapter, _, _ in rows if chapter] == named
+    assert f"{len(rows)} lessons in" in text
+    assert all(words.rstrip().endswith(".") for _, _, words in rows)

@@ -638,8 +638,13 @@ def _digits_of_sum(parts: list[Value], total: Value) -> int:
 def _not_finite(value: Value, what: str) -> list[Line]:
     if np.all(np.isfinite(value)):
         return []
-    kind = "not a number (nan)" if np.any(np.isnan(value)) else "infinite"
-    return [Line("state", _words(f"This {what} is {kind}."))]
+    nan, cells = np.isnan(value), np.size(value)
+    kind = "not a number (nan)" if np.any(nan) else "infinite"
+    affected = int(np.sum(nan if np.any(nan) else ~np.isfinite(value)))
+    if affected == cells:
+        return [Line("state", _words(f"This {what} is {kind}."))]
+    verb = "is" if affected == 1 else "are"
+    return [Line("state", _words(f"{affected} of the {cells} cells of this {what} {verb} {kind}."))]
 
 
 def _finite_or_hidden(value: Value) -> bool:

@@ -635,6 +635,14 @@ def test_nan_and_infinity_are_told_at_their_step() -> None:
     assert kind(step(trace_of(log_of, x=0.0), "compute:z"), "state") == ["This value is infinite."]
     sent = step(trace_of(root_of, x=0.0), "send:z>x:0")
     assert kind(sent, "state") == ["This gradient is infinite."]
+    some = trace_of(lambda xp, x: xp.log(x), x=[1.0, 0.0, 2.0])
+    assert kind(explain(some, some.steps[0]), "state") == [
+        "1 of the 3 cells of this value is infinite."
+    ]
+    some = trace_of(lambda xp, x: xp.log(x), x=[-1.0, 0.0, -2.0])
+    assert kind(explain(some, some.steps[0]), "state") == [
+        "2 of the 3 cells of this value are not a number (nan)."
+    ]
 
 
 def test_the_first_that_is_not_finite_is_named() -> None:

@@ -80,7 +80,7 @@ LESSON = Lesson(
         "sum, the residual, is what makes deep stacks learnable: it hands the gradient on as it "
         "is, past the norm, the attention and the weights, so from out to x there is a way on "
         "which nothing is multiplied. What comes back through the layer is added to it. The boxes "
-        "attend and feed_forward are folded at first; x unfolds one, X all."
+        "attend and feed_forward are folded at first: the key x unfolds one, X all."
     ),
     after=("attention", "layernorm", "mlp"),
     minutes=20,
@@ -237,14 +237,14 @@ LESSON = Lesson(
         "shift2": "What n2 receives, added up over the positions.",
         "W1": "The small network is the same for all positions, so its weights collect over them.",
         "b1": "It collects what pre receives, over all positions.",
-        "W2": "Its gradient is what the units gave out, transposed, times dout.",
+        "W2": "Its gradient is what the units gave out, transposed, times what fed receives.",
         "b2": "It is added to each row of out, so it receives the sum of the rows of G.",
         "G": "It stands for the blocks above and the loss.",
         "n1": "It is used three times, for queries, keys and values, and adds up what comes back "
         "from all three.",
         "Q": "What the positions ask, both heads side by side.",
         "K": "What they are found by. With causal = 1 the last position is seen by itself only.",
-        "V": "What they give. The last position gives to itself only if causal is 1.",
+        "V": "What they give. With causal = 1 the last position gives to itself alone.",
         "Q1": "The first two columns. Cutting Q in two costs nothing, and each half gets its own "
         "gradient back.",
         "Q2": "The last two columns, for the second head.",

@@ -16,12 +16,12 @@ def explain_group(trace: Trace, group: Group, positions: range) -> Explanation:
     steps: list[Step] = [trace.steps[position] for position in positions]
     forward = all(step.kind is StepKind.COMPUTE for step in steps)
     label = group.name or group.function
+    called = "" if group.function == label else f" by {group.function}"
     if group.loops:
         label += f" ({', '.join(f'{name} = {value}' for name, value in group.loops)})"
     inside = {step.node for step in steps if trace.graph.records[step.node].op is not None}
     count = len(inside)
     operations = f"{count} operation{'s' if count != 1 else ''}"
-    called = "" if group.function == label else f" by {group.function}"
     what = "computed" if forward else "passed backward"
     title = _words(f"{label} is {what}{called}: {operations}, folded")
     lines = _computed(notation, inside) if forward else _sent(notation, steps, inside)

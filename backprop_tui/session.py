@@ -6,7 +6,7 @@ stepping runs nothing. No screen here: the app shows a session, and so could any
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import zip_longest
@@ -201,10 +201,11 @@ class Session:
         """The name under which a node can be opened, or closed if it is part of an open one."""
         graph = self.trace.graph
         for group in reversed(graph.groups_around(node)):
-            if group.name is not None and group.name in self.inputs.opened:
+            if is_form(self.lesson, self.inputs.opened, group):
                 return group.name
-        name = graph.names[node].base
-        called = function_called(graph[node])
+        called, place = function_called(graph[node]), graph[node].place
+        # What a helper function returns has its caller's name; it opens by the one in the function.
+        name = None if place is None else place.site.name
         if called is None or (name not in self.lesson.opens and called not in FORMS):
             return None
         return name
@@ -224,8 +225,10 @@ class Session:
         opened = self.inputs.opened ^ {name}
         words = f"{name} opened" if opens else f"{name} closed"
         inputs = replace(self.inputs, opened=opened, change=words)
-        if opens and len(self._run(inputs).graph) == len(self.trace.graph):
-            raise EditRefused(f"{name} has no primitive steps")
+        if opens:
+            groups = self._run(inputs).graph.groups
+            if not any(is_form(self.lesson, {name}, group) for group in groups):
+                raise EditRefused(f"{name} has no primitive steps")
         self._apply(inputs)
         return opens
 
@@ -322,6 +325,7 @@ class Session:
         """Run the lesson on other inputs and keep the cursor on its step."""
         trace = self._run(inputs)
         self.position = _same_step(self.trace, self.position, trace)
+        self.folded = _folded_in(trace, self.trace, self.folded, self.lesson)
         self.trace, self.inputs = trace, inputs
         self.version += 1
 
@@ -449,6 +453,35 @@ def _same_step(old: Trace, position: int, new: Trace) -> int:
         if found is not None:
             return found
     return -1
+
+
+def is_form(lesson: Lesson, opened: Collection[str], group: Group) -> bool:
+    """Whether a group is the primitive steps of one of the nodes that are open."""
+    if group.name is None or group.name not in opened:
+        return False
+    own = lesson.opens.get(group.name)
+    return group.function == own.__name__ if own else group.function in FORMS
+
+
+def _folded_in(new: Trace, old: Trace, folded: frozenset[str], lesson: Lesson) -> frozenset[str]:
+    """What is folded in another trace: as before, and a new group as others of its function are.
+
+    What is gone stays folded, in case it comes back.
+    """
+    if new.graph.groups == old.graph.groups:
+        return folded
+    known = {group.id for group in old.graph.groups} | folded
+    counts: dict[str, int] = {}  # for each function how many more are folded than not
+    for group in old.graph.groups:
+        counts.setdefault(group.function, 0)
+        counts[group.function] += 1 if group.id in folded else -1
+    usual = dict.fromkeys(lesson.folded, 1) | counts
+    added = {
+        group.id
+        for group in new.graph.groups
+        if group.id not in known and usual.get(group.function, 0) > 0
+    }
+    return folded | added
 
 
 def check_sizes(lesson: Lesson, sizes: Mapping[str, int]) -> None:

@@ -6,6 +6,7 @@ definition of the thing.
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from backprop_tui import session as session_module
 from backprop_tui.engine.trace import StepKind
 from backprop_tui.lessons import catalogue, find_lesson
-from backprop_tui.lessons.base import Equation, Leaf, Lesson, random_values
+from backprop_tui.lessons.base import Equation, Leaf, Lesson, Size, random_values
 from backprop_tui.session import UNDO_LIMIT, EditRefused, GradientState, Session
 
 LESSONS = [lesson.id for lesson in catalogue()]
@@ -934,3 +935,115 @@ def test_the_other_form_of_an_open_node_is_the_closed_one() -> None:
     session.toggle_open("h")
     assert len(session.trace.graph) == opened
     assert len(session.other_form("h").graph) == closed
+
+
+def test_an_open_node_in_a_helper_opens_by_its_name_there() -> None:
+    def squashed(xp: Any, v: Any) -> Any:
+        s = xp.sigmoid(v)
+        return s
+
+    def program(xp: Any, x: Any, w: Any, v: Any) -> Any:
+        h = squashed(xp, x * w)
+        y = h * v
+        return y
+
+    session = Session(replace(LAYERS, program=program, folded=()))
+    h = session.trace.graph.index_of["h"]
+    assert session.openable(h) == "s" and session.openable_names() == ["s"]
+    assert session.toggle_open("s") is True
+    h = session.trace.graph.index_of["h"]  # still the caller's name
+    assert session.openable(h) == "s"
+    assert session.toggle_open("s") is False
+
+
+def test_a_helper_whose_result_is_called_like_an_open_node_is_not_taken_for_its_steps() -> None:
+    def program(xp: Any, x: Any, w: Any, v: Any) -> Any:
+        h = xp.tanh(x * w)
+        h = dense(xp, h, v)
+        y = h * v
+        return y
+
+    session = Session(replace(LAYERS, program=program, folded=()))
+    session.toggle_open("h")
+    assert session.openable(session.trace.graph.index_of["dense/z"]) is None
+    assert session.openable(session.trace.graph.index_of["tanh/power"]) == "h"
+
+
+def test_steps_that_do_nothing_are_refused_and_a_single_step_is_not() -> None:
+    def program(xp: Any, x: Any, w: Any, v: Any) -> Any:
+        h = xp.square(x)
+        y = h * w * v
+        return y
+
+    def unchanged(xp: Any, a: Any) -> Any:
+        return a
+
+    def product(xp: Any, a: Any) -> Any:
+        return a * a
+
+    lesson = replace(LAYERS, program=program, folded=())
+    with pytest.raises(EditRefused, match="no primitive steps"):
+        Session(replace(lesson, opens={"h": unchanged})).toggle_open("h")
+    session = Session(replace(lesson, opens={"h": product}))
+    assert session.toggle_open("h") is True
+    assert session.openable(session.trace.graph.index_of["h"]) == "h"
+    assert session.toggle_open("h") is False
+
+
+def test_an_open_node_whose_name_goes_away_with_a_size_comes_back_with_it() -> None:
+    def program(xp: Any, x: Any, w: Any, v: Any, *, T: int) -> Any:
+        y = x * w * v
+        for _ in range(1, T):
+            f = xp.tanh(y)
+            y = f * w
+        return y
+
+    size = Size("T", 2, 1, 4, "turns")
+    session = Session(replace(LAYERS, program=program, folded=(), sizes=(size,)))
+    session.toggle_open("f")
+    count = len(session.trace.graph)
+    session.set_size("T", 1)
+    assert session.openable_names() == [] and session.inputs.opened == {"f"}
+    session.set_size("T", 2)
+    assert len(session.trace.graph) == count
+    assert session.undo() == "T = 2" and session.undo() == "T = 1"
+    assert session.undo() == "f opened"
+    assert session.openable_names() == ["f"] and not session.inputs.opened
+
+
+def unrolled(xp: Any, x: Any, w: Any, v: Any, *, T: int) -> Any:
+    for t in range(T):
+        x = dense(xp, x, w)
+        q = x * v
+    return q
+
+
+def test_groups_that_a_size_adds_are_folded_as_the_others_are() -> None:
+    size = Size("T", 2, 1, 6, "turns")
+    session = Session(replace(LAYERS, program=unrolled, sizes=(size,)))
+    assert session.folded == {"x[t=0]", "x[t=1]"}
+    session.set_size("T", 4)
+    assert {f"x[t={t}]" for t in range(4)} == session.folded
+    session.toggle_fold(session.trace.graph.index_of["dense/z[t=1]"])
+    session.set_size("T", 5)
+    assert {f"x[t={t}]" for t in (0, 2, 3, 4)} == session.folded
+    assert session.fold_all() is False
+    session.set_size("T", 6)
+    assert session.folded == frozenset()
+    session.set_size("T", 1)
+    session.fold_all()
+    session.set_size("T", 3)
+    assert session.folded == {"x[t=0]", "x[t=1]", "x[t=2]"}
+
+
+def test_from_the_middle_of_a_folded_group_both_ways_lead_out_of_it() -> None:
+    size = Size("T", 3, 1, 6, "turns")
+    session = Session(replace(LAYERS, program=unrolled, sizes=(size,)))
+    ends = session.stops
+    for position in range(session.last_position):
+        session.go_to(position)
+        session.next()
+        assert session.position == next(end for end in ends if end > position)
+        session.go_to(position)
+        session.previous()
+        assert session.position == max((end for end in ends if end < position), default=-1)

@@ -6,13 +6,15 @@ and the gradients of the leaves, of the output, and of every node on the way.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from backprop_tui.engine.broadcasting import shape_of
-from backprop_tui.engine.graph import NodeKind
+from backprop_tui.engine.graph import Graph, NodeKind
 from backprop_tui.engine.operations import Value
 from backprop_tui.engine.rounding import gradient_rounding, value_rounding
 from backprop_tui.engine.trace import Trace
@@ -60,14 +62,15 @@ class Agreement:
 
 
 def agreement(one: Trace, other: Trace) -> Agreement:
-    """Compare all leaves and named nodes that have the same id in both."""
+    """Compare all leaves and named nodes that are the same in both."""
     shared = []
     rounding: _Rounding | None = None
-    for node in one.graph:
-        counterpart = other.graph.index_of.get(node.id)
-        if counterpart is None or node.kind is NodeKind.CONSTANT or not node.name.named:
+    counterparts = {key: index for index, key in _keys(other.graph)}
+    for here, key in _keys(one.graph):
+        there = counterparts.get(key)
+        if there is None:
             continue
-        here, there = node.index, counterpart
+        node = one.graph[here]
         values = (node.value, other.graph.records[there].value)
         gradients = (
             _or_zero(one.gradients[here], values[0]),
@@ -83,6 +86,23 @@ def agreement(one: Trace, other: Trace) -> Agreement:
         shared.append(Shared(node.id, here, there, value[0], gradient[0], agrees))
     shared.sort(key=lambda node: one.graph[node.one].kind is not NodeKind.LEAF)
     return Agreement(tuple(shared), _operations(one), _operations(other))
+
+
+def _keys(graph: Graph) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """What a named node is known by in both forms.
+
+    Not its id: where several nodes are open, their steps have the same names, and a number that
+    tells them apart changes as one of them is closed. The call that they belong to does not.
+    """
+    seen: Counter[tuple[Any, ...]] = Counter()
+    for node in graph:
+        if node.kind is NodeKind.CONSTANT or not node.name.named:
+            continue
+        depth = node.id.partition("[")[0].count("/")  # fewer than its calls, if it is a result
+        around = tuple(group.id for group in graph.groups_around(node.index)[:depth])
+        key = (around, node.name.base, node.name.loops)
+        yield node.index, (*key, seen[key])
+        seen[key] += 1
 
 
 class _Rounding:

@@ -19,7 +19,6 @@ from backprop_tui.engine.provenance import (
     LoopValue,
     Place,
     RawPlace,
-    Site,
     parts_of,
     place_of,
 )
@@ -317,69 +316,98 @@ def _given_names(raw: tuple[RawRecord, ...]) -> dict[int, Given]:
     found: dict[int, Given] = {}
     turns: dict[Any, int] = {}
     results: dict[Any, int] = {}
+    candidates: dict[int, RawPlace] = {}
     for index, (op, _, _, _, place) in enumerate(raw):
         if op is None or place is None:
             continue
         site, loops, callers = parts_of(place)
         if not callers and not site.targets:
             continue
-        call = tuple([(id(caller.site), caller.loops) for caller in callers])
+        call = _call_of(callers)
         if site.targets:
             execution = (id(site), loops, call)
             turn = turns[execution] = turns.get(execution, -1) + 1
             if turn < len(site.targets) and site.targets[turn]:
                 found[index] = (site.targets[turn], *_context(place))
         if callers and site.returned is not None:
-            results[call, site.returned] = index  # of several assignments the last one counts
-    for (_, position), index in results.items():
-        name = _callers_name(cast(RawPlace, raw[index][4]), position)
+            candidates[index] = place
+            for depth, position in _returns(callers, site.returned):
+                # Of several assignments the last one counts.
+                results[call[: depth + 1], position] = index
+    for index, place in candidates.items():
+        name = _callers_name(index, place, results)
         if name is not None:
             found[index] = name
     return found
 
 
-def _callers_name(place: RawPlace, position: int) -> Given | None:
-    """What the callers call the value that stands at a position of what is returned to them."""
-    _, _, callers = parts_of(place)
+def _call_of(callers: tuple[Place, ...]) -> tuple[tuple[int, Loops, int], ...]:
+    """What tells the calls apart that led to a place."""
+    return tuple([(id(caller.site), caller.loops, caller.call) for caller in callers])
+
+
+def _returns(callers: tuple[Place, ...], position: int) -> Iterator[tuple[int, int]]:
+    """The calls that return a value, from the inside out: how deep each is, and at which position
+    of what it returns the value stands."""
     for depth in range(len(callers) - 1, -1, -1):
+        yield depth, position
+        returned = callers[depth].site.returned
+        if returned is None or WHOLE not in (position, returned):
+            return
+        position = position if returned == WHOLE else returned
+
+
+def _callers_name(index: int, place: RawPlace, results: dict[Any, int]) -> Given | None:
+    """What the outermost of the callers that a node is returned to, and that names it, calls it."""
+    _, _, callers = parts_of(place)
+    call = _call_of(callers)
+    given: Given | None = None
+    for depth, position in _returns(callers, cast(int, parts_of(place)[0].returned)):
+        if results[call[: depth + 1], position] != index:
+            break  # this function has assigned something else to what it returns since
         site = callers[depth].site
         name = site.name
         if position != WHOLE:
             name = site.targets[position] if position < len(site.targets) else None
         if name:
             loops = tuple(pair for caller in callers[: depth + 1] for pair in caller.loops)
-            return name, loops, tuple(caller.site.function for caller in callers[1 : depth + 1])
-        if site.returned is None or WHOLE not in (position, site.returned):
-            return None
-        position = position if site.returned == WHOLE else site.returned
-    return None
+            inside = tuple(caller.called for caller in callers[:depth])
+            given = (name, loops, inside)
+    return given
 
 
 def _group_all(raw: tuple[RawRecord, ...]) -> tuple[tuple[Group, ...], tuple[int | None, ...]]:
     groups: list[Group] = []
     known: dict[Any, int] = {}
     taken: set[str] = set()
+    latest: dict[str, int] = {}
     belongs: list[int | None] = []
+    chain: list[int] = []  # the groups around the operation before
     for op, _, _, _, place in raw:
         inner: int | None = None
-        site, _, callers = (None, (), ()) if op is None or place is None else parts_of(place)
+        callers = () if op is None or place is None else parts_of(place)[2]
         loops: Loops = ()
-        for depth, caller in enumerate(callers):
+        before = chain
+        chain = before if op is None else []
+        for caller in callers:
             loops = (*loops, *caller.loops)
-            call = (inner, id(caller.site), caller.loops)
+            call = (inner, id(caller.site), caller.loops, caller.call)
             found = known.get(call)
-            if found is None:
-                below = callers[depth + 1].site if depth + 1 < len(callers) else cast(Site, site)
+            # A generator that goes on after others have computed something is a group of its own:
+            # as one box with its earlier part it would depend on what depends on it.
+            if found is None or found not in before:
                 stem = f"{groups[inner].id}/" if inner is not None else ""
-                stem += (caller.site.name or below.function) + _suffix(caller.loops)
-                unique, number = stem, 2
+                stem += (caller.site.name or caller.called) + _suffix(caller.loops)
+                unique = stem
                 while unique in taken:
-                    unique, number = f"{stem}#{number}", number + 1
+                    latest[stem] = latest.get(stem, 1) + 1
+                    unique = f"{stem}#{latest[stem]}"
                 taken.add(unique)
                 found = known[call] = len(groups)
                 name = caller.site.name
-                groups.append(Group(found, unique, below.function, name, loops, inner))
+                groups.append(Group(found, unique, caller.called, name, loops, inner))
             inner = found
+            chain.append(found)
         belongs.append(inner)
     return tuple(groups), tuple(belongs)
 
@@ -396,9 +424,8 @@ def _context(place: RawPlace | None) -> tuple[Loops, tuple[str, ...]]:
     """The loops (those of the callers first) and helper functions around a place."""
     if place is None:
         return (), ()
-    site, loops, callers = parts_of(place)
+    _, loops, callers = parts_of(place)
     if not callers:
         return loops, ()
     around = [pair for caller in callers for pair in caller.loops]
-    inside = [caller.site.function for caller in callers[1:]]
-    return (*around, *loops), (*inside, site.function)
+    return (*around, *loops), tuple([caller.called for caller in callers])

@@ -12,15 +12,14 @@ keeps the name of the node that was opened (see `engine.graph`).
 from __future__ import annotations
 
 import ast
-import linecache
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from types import CodeType
 from typing import Any
 
 from backprop_tui.engine.graph import Node
 from backprop_tui.engine.primitives import FORMS
+from backprop_tui.engine.provenance import assigned_call
 
 Form = Callable[..., Any]
 """The primitive form of a function: called with `xp`, then with the arguments of that function."""
@@ -48,7 +47,7 @@ def function_called(node: Node) -> str | None:
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         return None
     owner = call.func.value
-    plain = isinstance(owner, ast.Name) and owner.id in ("xp", "F")
+    plain = isinstance(owner, ast.Name) and owner.id in ("xp", "F", *_NAMESPACES)
     return call.func.attr if plain or _is_namespace(owner) else None
 
 
@@ -77,7 +76,7 @@ class _Opening:
         if name in _NAMESPACES:
             return _Opening(self._root, found, self._opened)
         frame = sys._getframe(1)
-        assigned = _assigned(frame.f_code, frame.f_lasti)
+        assigned = assigned_call(frame.f_code, frame.f_lasti)
         if assigned is None or assigned not in self._opened:
             return found
         form = self._opened[assigned] or FORMS.get(name)
@@ -86,39 +85,3 @@ class _Opening:
 
 _NAMESPACES = ("nn", "functional", "linalg")
 """Parts of torch in which functions are looked up."""
-
-
-@lru_cache(maxsize=4096)
-def _assigned(code: CodeType, offset: int) -> str | None:
-    """The variable to which the result of the call is assigned whose function is looked up here."""
-    line, end_line, column, end_column = list(code.co_positions())[offset // 2]
-    for assignment in _assignments(code.co_filename):
-        for value in _alternatives(assignment.value):
-            func = value.func if isinstance(value, ast.Call) else None
-            if func is not None and (line, column, end_line, end_column) == (
-                func.lineno,
-                func.col_offset,
-                func.end_lineno,
-                func.end_col_offset,
-            ):
-                names = [t.id for t in assignment.targets if isinstance(t, ast.Name)]
-                return names[0] if names else None
-    return None
-
-
-def _alternatives(value: ast.expr) -> Iterator[ast.expr]:
-    """What may be assigned: of `a if c else b` either."""
-    if isinstance(value, ast.IfExp):
-        yield from _alternatives(value.body)
-        yield from _alternatives(value.orelse)
-    else:
-        yield value
-
-
-@lru_cache(maxsize=64)
-def _assignments(filename: str) -> tuple[ast.Assign, ...]:
-    try:
-        tree = ast.parse("".join(linecache.getlines(filename)))
-    except (SyntaxError, ValueError):
-        return ()
-    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Assign))

@@ -145,8 +145,22 @@ def _scaled(normalised: Any, weight: Any, bias: Any) -> Any:
     return scaled if bias is None else scaled + bias
 
 
-def var(xp: Any, input: Any, dim: Any = None, *, correction: int = 1, keepdim: bool = False) -> Any:
+def var(
+    xp: Any,
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: int | None = None,
+) -> Any:
     """The sum of the squared differences from the mean, over their number minus `correction`."""
+    if isinstance(dim, bool):  # var(x, False)
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None or unbiased else 0
+    if dim is None and keepdim:
+        dim = tuple(range(input.ndim))
     mean = xp.mean(input) if dim is None else xp.mean(input, dim, keepdim=True)
     centred = input - mean
     squares = centred**2

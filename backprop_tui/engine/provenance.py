@@ -11,9 +11,11 @@ Each instruction is examined once (`Site`) and then found by code object and off
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import linecache
 import sys
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -83,6 +85,13 @@ class Place(NamedTuple):
     callers: tuple[Place, ...] = ()
     """Where helper functions were called from, outermost first; empty in the main function."""
 
+    call: int = 0
+    """For a caller: which call of the run it is. It tells apart two calls from one place with the
+    same loops, as in `for layer in layers: h = layer(h)`, where the loop's value is no number."""
+
+    called: str = ""
+    """For a caller: the name of the function that it calls."""
+
 
 RawPlace = Place | tuple[Site, tuple[tuple[str, LoopValue], ...], tuple[Place, ...]]
 """A place, or what it is made from: most places are never looked at."""
@@ -92,7 +101,9 @@ def parts_of(
     raw: RawPlace,
 ) -> tuple[Site, tuple[tuple[str, LoopValue], ...], tuple[Place, ...]]:
     """Site, loops and callers of a place."""
-    return raw if type(raw) is tuple else (raw.site, raw.loops, raw.callers)  # type: ignore[union-attr]
+    if isinstance(raw, Place):
+        return raw.site, raw.loops, raw.callers
+    return raw
 
 
 def place_of(raw: RawPlace | None) -> Place | None:
@@ -161,6 +172,7 @@ class Locator:
         self._code: CodeType | None = None  # the one of the last call, and its table
         self._table: dict[int, _Located] = {}
         self._helper = _NOBODY
+        self._calls: dict[FrameType, int] = {}  # helper functions' frames, numbered
 
     def locate(self, frame: FrameType) -> Place:
         """The place that `frame` is executing."""
@@ -206,6 +218,7 @@ class Locator:
     def close(self) -> None:
         """Let go of the program's frames: the run is over."""
         self._helper = _NOBODY
+        self._calls.clear()
         for loop in self._loops.values():
             loop.turn = _NO_TURN
         self._code, self._table = None, {}
@@ -227,16 +240,21 @@ class Locator:
         loops: tuple[tuple[str, LoopValue], ...] = ()
         callers: list[Place] = []
         code, caller = frame.f_code, frame.f_back
-        inside = code.co_name in TRANSPARENT
+        called = frame
         while caller is not None and code is not self.main:
             outer = site_of(caller.f_code, caller.f_lasti)
             values = _loop_values(caller, outer)
-            if inside:  # a comprehension is part of the function around it
+            if code.co_name not in TRANSPARENT:
+                number = self._calls.setdefault(called, len(self._calls))
+                callers.append(Place(outer, values, (), number, code.co_name))
+            elif callers:  # the call stands in a comprehension or lambda
+                last = callers[-1]
+                handed_on = code.co_name == "<lambda>" and last.site.returned == WHOLE
+                site = outer if handed_on else last.site
+                callers[-1] = last._replace(site=site, loops=(*values, *last.loops))
+            else:  # a comprehension is part of the function around it
                 loops = (*values, *loops)
-            else:
-                callers.append(Place(outer, values))
-            code, caller = caller.f_code, caller.f_back
-            inside = inside and code.co_name in TRANSPARENT
+            code, called, caller = caller.f_code, caller, caller.f_back
         if code is not self.main:  # not under the main function at all: no callers to name
             callers = []
         return loops, tuple(reversed(callers))
@@ -274,11 +292,47 @@ def site_of(code: CodeType, offset: int) -> Site:
     key = (id(code), offset)
     site = _SITES.get(key)
     if site is None:
-        if id(code) not in _CODES:
-            _CODES[id(code)] = code
-            linecache.checkcache(code.co_filename)  # it may have been edited and loaded again
+        _keep(code)
         site = _SITES[key] = _examine(code, offset)
     return site
+
+
+def assigned_call(code: CodeType, offset: int) -> str | None:
+    """The variable that gets the result of the call whose function is looked up at an instruction.
+
+    None if the function is not called at once, or the result not assigned as a whole.
+    """
+    key = (id(code), offset)
+    if key not in _ASSIGNED:
+        _keep(code)
+        _ASSIGNED[key] = _find_assigned(code, offset)
+    return _ASSIGNED[key]
+
+
+_ASSIGNED: dict[tuple[int, int], str | None] = {}
+
+
+def _find_assigned(code: CodeType, offset: int) -> str | None:
+    line, end_line, column, end_column = _position(code, offset)
+    tree = _parse("".join(linecache.getlines(code.co_filename)))
+    if tree is None or None in (line, end_line, column, end_column):
+        return None
+    place = cast(Box, (line, column, end_line, end_column))
+    statement: ast.stmt | None = None
+    for node, _ in _enclosing(tree, place):
+        if isinstance(node, ast.stmt):
+            statement = node
+        if isinstance(node, ast.Call) and _box(node.func) == place:
+            call = _box(node)
+            return None if statement is None or call is None else _assigned_name(statement, call)
+    return None
+
+
+def _keep(code: CodeType) -> None:
+    """Keep a code object, and see to it that its source is read anew."""
+    if id(code) not in _CODES:
+        _CODES[id(code)] = code
+        linecache.checkcache(code.co_filename)  # it may have been edited and loaded again
 
 
 def _examine(code: CodeType, offset: int) -> Site:
@@ -523,4 +577,18 @@ def _text(lines: list[str], span: Span) -> str:
     first = lines[span.line - 1][span.column :]
     middle = lines[span.line : span.end_line - 1]
     last = lines[span.end_line - 1][: span.end_column]
-    return " ".join(part.strip() for part in (first, *middle, last))
+    parts = _without_comments([first, *middle, last])
+    return " ".join(part.strip() for part in parts if part.strip())
+
+
+def _without_comments(parts: list[str]) -> list[str]:
+    if not any("#" in part for part in parts):
+        return parts
+    # In brackets, so that a line's end does not end the expression.
+    read = iter([f"({parts[0]}\n", *(f"{part}\n" for part in parts[1:]), ")\n"])
+    kept = list(parts)
+    with contextlib.suppress(tokenize.TokenError, SyntaxError):
+        for kind, _, (row, column), _, _ in tokenize.generate_tokens(lambda: next(read, "")):
+            if kind == tokenize.COMMENT:
+                kept[row - 1] = kept[row - 1][: column - (row == 1)]
+    return kept

@@ -14,7 +14,7 @@ from backprop_tui.engine.operations import Value
 from backprop_tui.engine.trace import Trace
 from backprop_tui.explain import Notation
 from backprop_tui.explain_group import agreement_text
-from backprop_tui.session import Session
+from backprop_tui.session import EditRefused, Session
 from backprop_tui.tui.help import WindowSized
 from backprop_tui.tui.lines_view import LinesView, Paragraph
 from backprop_tui.tui.painted import Piece, Pieces
@@ -52,16 +52,20 @@ class AgreementScreen(WindowSized, ModalScreen[None]):
 
     def on_mount(self) -> None:
         session, name = self._session, self._node_name
-        here, other = session.trace, session.other_form(name)
+        view = self.query_one("#forms", LinesView)
+        view.focus()
+        try:
+            here, other = session.trace, session.other_form(name)
+        except EditRefused as refusal:
+            view.set_paragraphs([Paragraph((Piece(str(refusal), "differ"),))])
+            return
         opened = name in session.inputs.opened
         found = agreement(here, other)
         closed_trace, open_trace = (other, here) if opened else (here, other)
         text = agreement_text(name, opened, found)
         lines = [Paragraph((Piece(text, "agree" if found.agree else "differ"),)), Paragraph(())]
         lines.extend(table(found, closed_trace, open_trace, opened))
-        view = self.query_one("#forms", LinesView)
         view.set_paragraphs(lines)
-        view.focus()
 
     def action_close(self) -> None:
         if self.is_current:

@@ -9,6 +9,7 @@ import keyword
 import linecache
 import re
 import tokenize
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from backprop_tui.engine.provenance import Span
@@ -48,7 +49,7 @@ class SourceView(Painted):
     def show_session(self, session: Session) -> None:
         """Show the function in which the current step happens, and light its expression."""
         helper, span = _where(session)
-        shown = session.lesson.program if helper is None else helper[:2]
+        shown = session.lesson.program if helper is None else helper
         if shown != self._program:
             self._program = shown
             self._span = None
@@ -130,20 +131,39 @@ class Helper(NamedTuple):
 
     filename: str
     function: str
-    line: int
-    """A line of it."""
+    first: int
+    """The number of its first line."""
+
+    last: int
 
     def source(self) -> tuple[list[str], int]:
-        """Its lines, and the number of the first. Raises OSError if there is no source."""
-        lines = linecache.getlines(self.filename)
-        found = None
-        for node in ast.walk(ast.parse("".join(lines))):
-            inside = isinstance(node, ast.FunctionDef) and node.name == self.function
-            if inside and node.lineno <= self.line <= (node.end_lineno or 0):  # type: ignore[attr-defined]
-                found = node
-        if not isinstance(found, ast.FunctionDef):
-            raise OSError("no source")
-        return lines[found.lineno - 1 : found.end_lineno], found.lineno
+        """Its lines, and the number of the first."""
+        return linecache.getlines(self.filename)[self.first - 1 : self.last], self.first
+
+
+def _helper(filename: str, line: int) -> Helper | None:
+    """The innermost function around a line; None if there is no source.
+
+    Not the one whose frame it is: comprehensions and lambdas are shown with what is around them.
+    """
+    found = _definition("".join(linecache.getlines(filename)), line)
+    return None if found is None else Helper(filename, *found)
+
+
+@lru_cache(maxsize=256)
+def _definition(source: str, line: int) -> tuple[str, int, int] | None:
+    """Name, first and last line of the innermost function around a line."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    found = None
+    for node in ast.walk(tree):  # what is inside comes later
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            last = node.end_lineno or node.lineno
+            if node.lineno <= line <= last:
+                found = (node.name, node.lineno, last)
+    return found
 
 
 def _where(session: Session) -> tuple[Helper | None, Span | None]:
@@ -168,4 +188,5 @@ def _where(session: Session) -> tuple[Helper | None, Span | None]:
     site = chain[depth].site
     if depth == 0 or site.span is None:
         return None, site.span
-    return Helper(site.filename, site.function, site.span.line), site.span
+    helper = _helper(site.filename, site.span.line)
+    return helper, None if helper is None else site.span

@@ -58,3 +58,25 @@ def test_a_gradient_alone_that_is_off_is_noticed() -> None:
     found = agreement(one, other)
     assert [node.id for node in found.shared if not node.agrees] == ["f"]
     assert found.worst == pytest.approx(0.0007)
+
+
+def test_steps_of_two_open_nodes_are_told_apart() -> None:
+    def twice(xp: Any, *, a: Any, b: Any) -> Any:
+        f = xp.tanh(a)
+        g = xp.tanh(f * b)
+        return g
+
+    both, one = (
+        backward(record(twice, LEAVES, opened=opened))
+        for opened in ({"f": None, "g": None}, {"g": None})
+    )
+    # With f closed too the steps of g have other ids: "tanh/power" for "tanh/power#2".
+    assert both.graph.groups[-1].id == one.graph.groups[-1].id == "g"
+    found = agreement(both, one)
+    assert found.agree
+    assert [(node.id, one.graph[node.other].id) for node in found.shared if "/" in node.id] == [
+        ("tanh/doubled#2", "tanh/doubled"),
+        ("tanh/power#2", "tanh/power"),
+        ("tanh/numerator#2", "tanh/numerator"),
+        ("tanh/denominator#2", "tanh/denominator"),
+    ]

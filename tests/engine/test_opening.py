@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,6 +109,143 @@ def test_operators_and_methods_cannot_be_opened() -> None:
     assert called["y"] == "softmax"
 
 
+ANY = np.array([0.3, -0.2, 0.7])
+
+
+def over_lines(xp: Any, *, z: Any) -> Any:
+    f = xp.nn.functional.softmax(
+        z,  # the scores, a # for each
+        dim=-1,
+    )
+    return xp.sum(f * f * z)
+
+
+def through_an_alias(xp: Any, *, z: Any) -> Any:
+    functional = xp.nn.functional
+    f = functional.softmax(z, dim=-1)
+    return xp.sum(f * f * z)
+
+
+def annotated(xp: Any, *, z: Any) -> Any:
+    f: Any = xp.sigmoid(z)
+    return xp.sum(f * f)
+
+
+def walrus(xp: Any, *, z: Any) -> Any:
+    if (f := xp.sigmoid(z)) is not None:
+        g = f * f
+    return xp.sum(g)
+
+
+def one_of_two(xp: Any, *, z: Any) -> Any:
+    f, g = xp.sigmoid(z), xp.tanh(z)
+    return xp.sum(f * g)
+
+
+def chained(xp: Any, *, z: Any) -> Any:
+    f = g = xp.sigmoid(z)
+    return xp.sum(f * g)
+
+
+def attribute(xp: Any, *, z: Any) -> Any:
+    class Box:
+        f: Any
+
+    Box.f = xp.sigmoid(z)
+    return xp.sum(Box.f * z)
+
+
+def either(xp: Any, *, z: Any) -> Any:
+    f = xp.tanh(z) if z.ndim == 0 else xp.sigmoid(z)
+    return xp.sum(f * z)
+
+
+def three_in_turn(xp: Any, *, z: Any) -> Any:
+    f = xp.sigmoid(z)
+    f = xp.tanh(f)
+    f = xp.softmax(f, -1)
+    return xp.sum(f * z)
+
+
+def squashed(xp: Any, v: Any) -> Any:
+    f = xp.sigmoid(v)
+    return f
+
+
+def in_a_helper_in_a_loop(xp: Any, *, z: Any) -> Any:
+    for _ in range(2):
+        z = squashed(xp, z)
+    h = [squashed(xp, z * k) for k in range(2)]
+    return xp.sum(h[0] * h[1])
+
+
+def recursive(xp: Any, *, z: Any) -> Any:
+    def again(v: Any, n: int) -> Any:
+        f = xp.sigmoid(v)
+        return again(f, n - 1) if n else f
+
+    y = again(z, 3)
+    return xp.sum(y)
+
+
+def generated(xp: Any, *, z: Any) -> Any:
+    def each(v: Any) -> Any:
+        for k in range(3):
+            f = xp.sigmoid(v * k)
+            yield f
+
+    return xp.sum(sum(each(z)))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        over_lines, through_an_alias, annotated, walrus, one_of_two, chained, attribute, either,
+        three_in_turn, in_a_helper_in_a_loop, recursive, generated,
+    ],
+    ids=lambda program: program.__name__,
+)  # fmt: skip
+def test_however_a_result_is_assigned_what_is_said_to_open_opens(program: Any) -> None:
+    closed = backward(record(program, {"z": ANY}))
+    sites = {node.place.site.name: function_called(node) for node in closed.graph if node.place}
+    assert sites["f"] in FORMS
+    opened = backward(record(program, {"z": ANY}, opened={"f": None}))
+    assert len(opened.graph) > len(closed.graph)
+    assert any(group.name == "f" for group in opened.graph.groups)
+    named = [node.id for node in closed.graph if node.op is not None and node.name.named]
+    assert set(named) <= set(opened.graph.index_of)
+    assert_close(leaf_gradients(opened)["z"], leaf_gradients(closed)["z"], rel=1e-12, what="z")
+    torch = run_torch(program, {"z": ANY}, edges=True, opened={"f": None})
+    comparison = compare(opened, torch, None, torch_expected=False)
+    operations = [node.index for node in opened.graph if node.op is not None]
+    assert {comparison.verdict(index) for index in operations} == {Verdict.AGREE}
+
+
+@pytest.mark.parametrize("first", ["y = a * 2", "unrelated = 3"])
+def test_a_file_that_is_loaded_again_after_an_edit_opens_its_new_names(
+    tmp_path: Path, first: str
+) -> None:
+    path = tmp_path / "edited.py"
+
+    def load(text: str) -> Any:
+        path.write_text(text)
+        spec = importlib.util.spec_from_file_location("edited", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            sys.dont_write_bytecode = before
+        return module.program
+
+    old = load("def program(xp, *, a):\n    f = xp.tanh(a)\n    return f\n")
+    assert len(record(old, {"a": 0.5}, opened={"f": None})) > 2
+    new = load(f"def program(xp, *, a):\n    {first}\n    g = xp.sigmoid(a)\n    return g\n")
+    assert len(record(new, {"a": 0.5}, opened={"g": None})) > 3
+    assert "f" not in record(new, {"a": 0.5}, opened={"f": None}).index_of
+
+
 # ── the usual forms ───────────────────────────────────────────────────────────────────────────
 
 RNG = np.random.default_rng(11)
@@ -131,6 +271,8 @@ CALLS: dict[str, list[Any]] = {
     "batch_norm": [lambda f, x: f.nn.functional.batch_norm(x, None, None, training=True)],
     "var": [
         lambda f, x: f.var(x, 0), lambda f, x: f.var(x), lambda f, x: f.var(x, 1, correction=0),
+        lambda f, x: f.var(x, False), lambda f, x: f.var(x, 0, unbiased=False),
+        lambda f, x: f.var(x, 1, True, True), lambda f, x: f.var(x, dim=None, keepdim=True),
     ],
 }  # fmt: skip
 
@@ -247,3 +389,43 @@ def test_calls_of_helper_functions_are_groups() -> None:
         ["inner"], ["inner"], [],
     ]  # fmt: skip
     assert graph.groups_around(0) == ()
+
+
+def test_calls_from_one_place_are_groups_of_their_own() -> None:
+    def program(xp: Any, *, a: Any, b: Any) -> Any:
+        for factor in (a, b):  # no number, so the loop's value does not tell the calls apart
+            a = outer(a * factor)
+        parts = [inner(a * k) for k in range(2)]
+        both = parts[0] * parts[1]
+        return both
+
+    graph = record(program, {"a": 0.5, "b": 0.25})
+    assert [(g.id, g.function, g.name, g.parent) for g in graph.groups] == [
+        ("a", "outer", "a", None),
+        ("a/q", "inner", "q", 0),
+        ("a#2", "outer", "a", None),
+        ("a#2/q", "inner", "q", 2),
+        ("inner[k=0]", "inner", None, None),
+        ("inner[k=1]", "inner", None, None),
+    ]
+    assert "inner/p[k=1]" in graph.index_of
+
+
+def test_what_a_generator_computes_at_once_is_a_group() -> None:
+    def doubled(v: Any) -> Any:
+        while True:
+            w = v * 2
+            v = yield w
+
+    def program(xp: Any, *, a: Any) -> Any:
+        each = doubled(a)
+        u = next(each)
+        n = 0
+        while n < 2:
+            q = u + 1
+            u = each.send(q)
+            n += 1
+        return u
+
+    graph = record(program, {"a": 0.5})
+    assert [group.id for group in graph.groups] == ["u", "u#2", "u#3"]

@@ -439,6 +439,61 @@ def test_what_a_helper_returns_bears_the_name_that_its_caller_gives_it() -> None
     assert graph[graph.index_of["h[t=0]"]].name.scope == ("pair",)
 
 
+def test_a_result_that_is_handed_on_bears_the_name_of_the_last_who_gets_it() -> None:
+    def inner(x: Any) -> Any:
+        p = x * 2
+        return p
+
+    def outer(x: Any) -> Any:
+        q = inner(x)
+        return q
+
+    def changed(x: Any) -> Any:
+        q = inner(x)
+        q = q + 1
+        return q
+
+    def replaced(x: Any) -> Any:
+        q = x + 1
+        q = inner(q)
+        return q
+
+    def program(xp: Any, *, a: Any) -> Any:
+        u = outer(a)
+        v = changed(u)
+        w = replaced(v)
+        return w * 2
+
+    assert ids(recorded(program, "a")) == [
+        "u", "changed/q", "v", "replaced/q", "w", "output",
+    ]  # fmt: skip
+
+
+def test_each_call_gives_its_result_the_callers_name() -> None:
+    def layer(x: Any, w: Any) -> Any:
+        z = x * w
+        out = z + 1
+        return out
+
+    def program(xp: Any, *, a: Any, b: Any) -> Any:
+        for factor in (a, b):  # no number, so both calls have the same place
+            h = layer(a, factor)
+        parts = [layer(h, k) for k in (2, 3)]
+        total = parts[0] + parts[1]
+        act = lambda v: layer(v, v)  # noqa: E731
+        y = act(total)
+        return y
+
+    graph = recorded(program, "a", "b")
+    assert ids(graph) == [
+        "layer/z", "h", "layer/z#2", "h#2",
+        "layer/z[k=2]", "layer/out[k=2]", "layer/z[k=3]", "layer/out[k=3]",
+        "total", "layer/z#3", "y",
+    ]  # fmt: skip
+    scopes = [n.name.scope for n in graph if n.op is not None]
+    assert scopes == [("layer",)] * 8 + [(), ("layer",), ("layer",)]
+
+
 def test_a_helpers_result_in_an_expression_keeps_its_own_name() -> None:
     def program(xp: Any, *, a: Any) -> Any:
         y = dense(a, 2) * dense(a, 3)
@@ -575,6 +630,19 @@ def test_an_expression_over_several_lines() -> None:
     assert product is not None
     assert product.site.text == "a * 2"
     assert product.site.span == Span(first + 2, 12, first + 3, 15)
+
+
+def test_comments_in_an_expression_are_no_part_of_its_text() -> None:
+    def program(xp: Any, *, a: Any) -> Any:
+        y = xp.tanh(
+            a  # the first
+            + 1,  # "and" # the second
+        )
+        return y
+
+    graph = recorded(program, "a")
+    place = graph[graph.index_of["y"]].place
+    assert place.site.text == "xp.tanh( a + 1, )"
 
 
 def test_operators_methods_and_indices_all_have_places() -> None:

@@ -305,6 +305,9 @@ class _Renderer:
         if node.attr not in ("T", "mT"):  # mT: each matrix of a batch
             raise ValueError(f"a formula cannot contain .{node.attr}")
         piece = self._bracketed(node.value, _ATOM)
+        last = piece.segments[-1]
+        if len(piece.segments) == 1 and last.role != "number" and last.text.endswith("ᵀ"):
+            return piece._replace(segments=(last._replace(text=last.text[:-1]),))  # Wᵀᵀ is W
         return _Piece((*piece.segments, _plain("ᵀ")), _ATOM, piece.scalar)
 
     def _call(self, node: ast.Call) -> _Piece:

@@ -30,8 +30,8 @@ from backprop_tui.engine.formula import (
 from backprop_tui.engine.graph import Edge, Node, NodeKind
 from backprop_tui.engine.operations import Operation, Value
 from backprop_tui.engine.operations.arrangement import Exchange
-from backprop_tui.engine.operations.selection import MaskedFill
-from backprop_tui.engine.operations.shapes import Index, Transpose
+from backprop_tui.engine.operations.selection import Gather, MaskedFill
+from backprop_tui.engine.operations.shapes import Index, Squeeze, Transpose, Unsqueeze
 from backprop_tui.engine.trace import Step, StepKind, Trace
 from backprop_tui.values import format_number, format_shape
 
@@ -456,16 +456,39 @@ def _compute(notation: Notation, step: Step) -> Explanation:
 def _along(notation: Notation, node: Node) -> str:
     """Along which axis an operation works, where that is not all of its operand."""
     operand = shape_of(notation.graph.records[node.operands[0]].value)
-    dim = node.params.get("dim")
-    if dim is None or not operand or len(node.operands) > 1 or cast(Any, node.op).elementwise:
+    if "stride" in node.params:
+        return _window_words(node.params)
+    norm = "eps" in node.params
+    dim = node.params.get("dims" if norm else "dim")
+    if dim is None or not operand or cast(Any, node.op).elementwise:
+        return ""
+    if len(node.operands) > 1 and not norm:  # cat, stack
         return ""
     axes = sorted(d % len(operand) for d in (dim if isinstance(dim, tuple) else (dim,)))
     word = "axis" if len(axes) == 1 else "axes"
     where = f"{word} {', '.join(map(str, axes))}"
     before, shape = format_shape(operand), shape_of(node.value)
+    if node.op in (Squeeze, Unsqueeze):  # the axis need not be one of the operand
+        return f" {before} becomes {_shape_in_words(shape)}."
+    if node.op is Gather:
+        return f" Along {where} of {before}."
     if shape == operand:
-        return f" Along {where} of {before}, each line of cells by itself."
+        group = "line" if len(axes) == 1 else "group"
+        return f" Along {where} of {before}, each {group} of cells by itself."
     return f" Over {where}: {before} becomes {_shape_in_words(shape)}."
+
+
+def _window_words(params: Mapping[str, Any]) -> str:
+    """How windows slide, where the formula does not say it: in torch's words."""
+    usual = {"padding": 0, "dilation": 1}
+    if "kernel" not in params:  # a convolution: a pooling's formula has the stride
+        usual = {"stride": 1, **usual}
+    said = []
+    for name, without in usual.items():
+        lengths = params.get(name, ())
+        if any(length != without for length in lengths):
+            said.append(f"{name} {' × '.join(str(length) for length in lengths)}")
+    return f" With {', '.join(said)}." if said else ""
 
 
 def _shape_in_words(shape: tuple[int, ...]) -> str:

@@ -779,3 +779,27 @@ def test_along_which_axis_an_operation_works() -> None:
     assert whys["p"].endswith("Along axis 1 of 2×3, each line of cells by itself.")
     assert whys["q"] == "Cells are added up."
     assert whys["r"].endswith("Over axis 0: 3 becomes one number.")
+
+
+def test_what_a_new_axis_a_norm_and_a_window_say_of_themselves() -> None:
+    def program(xp: Any, a: Any, w: Any) -> Any:
+        u = a.unsqueeze(-1)
+        n = xp.nn.functional.layer_norm(a, (3,))
+        b = xp.nn.functional.layer_norm(u, (3, 1))
+        c = xp.nn.functional.conv1d(a, w, stride=2, padding=1)
+        d = xp.nn.functional.conv1d(a, w)
+        p = xp.nn.functional.max_pool1d(a, 2, 1, 1)
+        return xp.sum(n) + xp.sum(b) + xp.sum(c) + xp.sum(d) + xp.sum(p)
+
+    kernel = [[[0.5, -1.0], [2.0, 1.5]]]
+    trace = trace_of(program, a=[[1.0, 2.0, 4.0], [0.5, -1.0, 3.0]], w=kernel)
+    whys = {
+        key: next(line.text for line in step(trace, f"compute:{key}").lines if line.kind == "why")
+        for key in ("u", "n", "b", "c", "d", "p")
+    }
+    assert whys["u"].endswith("the cells stay as they are. 2×3 becomes 2×3×1.")
+    assert whys["n"].endswith("Along axis 1 of 2×3, each line of cells by itself.")
+    assert whys["b"].endswith("Along axes 1, 2 of 2×3×1, each group of cells by itself.")
+    assert whys["c"].endswith("With stride 2, padding 1.")
+    assert whys["d"].endswith("multiplied with it and added up.")
+    assert whys["p"].endswith("With padding 1.")

@@ -76,19 +76,25 @@ class Silu(Operation):
 
 
 class Softplus(Operation):
-    """log(1 + exp(a)). From 20 on, where nothing is left of the difference, torch takes a."""
+    """log(1 + exp(a)). Above 20, where the difference is below 3e-9, torch takes a."""
 
     name = "softplus"
     symbol = "softplus"
     operands = ("a",)
     text = "log(1 + exp(a))"
-    why = "A smooth relu: near 0 for very negative numbers, near the number for large ones."
+    why = (
+        "A smooth relu: near 0 for very negative numbers, near the number for large ones. Above 20 "
+        "torch takes the number itself."
+    )
 
     @staticmethod
     def forward(a: Value) -> Value:
         return cast(Value, np.where(np.greater(a, 20.0), a, np.log1p(np.exp(a))))
 
-    @contribution("g * sigmoid(a)", why="The slope of softplus is the sigmoid.")
+    @contribution(
+        "g * sigmoid(a)",
+        why="The slope of softplus is the sigmoid; above 20, where it is nearly 1, torch takes 1.",
+    )
     def to_a(g: Value, out: Value, a: Value) -> Value:
         return cast(Value, np.where(np.greater(a, 20.0), g, g * sigmoid(a)))
 

@@ -116,7 +116,10 @@ class Pow(Operation):
     symbol = "^"
     operands = ("base", "exponent")
     text = "base ** exponent"
-    why = "A power: for a whole exponent, a product of that many factors of the base."
+    why = (
+        "A power: exponent 3, for example, is a product of three factors of the base, −1 is one "
+        "divided by it, and ½ its square root."
+    )
 
     @staticmethod
     def forward(base: Value, exponent: Value) -> Value:

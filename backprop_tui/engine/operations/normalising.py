@@ -60,7 +60,7 @@ class Softmax(Operation):
     symbol = "softmax"
     operands = ("a",)
     text = "exp(a) / total(exp(a))"
-    why = "The exponentials, divided by their sum: positive numbers that add up to 1."
+    why = "The exponentials, divided by their sum: shares between 0 and 1 that add up to 1."
     elementwise = False
 
     @staticmethod
@@ -92,8 +92,8 @@ class LogSoftmax(Operation):
 
     @contribution(
         "g - exp(out) * total(g)",
-        why="Each cell moves its own result one to one; and it moves the sum under the log, which "
-        "all results subtract, in proportion to its softmax, exp(out).",
+        why="Each cell moves its own result one to one; and it moves the log of the sum, which all "
+        "results subtract, by as much as its softmax, exp(out).",
     )
     def to_a(g: Value, out: Value, a: Value, *, dim: int) -> Value:
         return flat(g - np.exp(out) * total(g, dim), a)
@@ -148,10 +148,17 @@ def through_normalising(g: Any, a: Array, dims: tuple[int, ...], eps: float) -> 
 
 
 _WHY_NORMALISED = (
-    "A common shift and a common scaling of the group leave the result as it is, so the parts of "
-    "the upstream gradient that ask for those are taken out; the rest is divided by the deviation."
+    "A common shift and a common scaling of the group leave the result as it is (but for eps), so "
+    "the parts of the upstream gradient that ask for those are taken out; the rest is divided by "
+    "the deviation. Means and variances are those of the group."
 )
-_WHY_WEIGHT = "Each weight multiplies the normalised cells, so that those are its slopes."
+_WHY_SCALED = (
+    "The upstream gradient comes back through the weight first. A common shift and a common "
+    "scaling of the group leave the normalised cells as they are (but for eps), so the parts that "
+    "ask for those are taken out; the rest is divided by the deviation. Means and variances are "
+    "those of the group."
+)
+_WHY_WEIGHT = "Each weight multiplies normalised cells, so those are its slopes."
 _WHY_BIAS = "The bias is added at the end: it receives the upstream gradient unchanged."
 _NORMALISED = "(a - mean(a)) / sqrt(var(a) + eps)"
 _TO_A = "(g - mean(g) - out * mean(g * out)) / sqrt(var(a) + eps)"
@@ -168,7 +175,10 @@ class LayerNorm(Operation):
     symbol = "norm"
     operands = ("a",)
     text = _NORMALISED
-    why = "Each example is moved to mean 0 and scaled to variance 1 by itself."
+    why = (
+        "The features of each example by itself are moved to mean 0 and scaled to variance 1 "
+        "(a little less: eps)."
+    )
     elementwise = False
 
     @staticmethod
@@ -188,8 +198,8 @@ class ScaledLayerNorm(Operation):
     operands = ("a", "weight", "bias")
     text = f"{_NORMALISED} * weight + bias"
     why = (
-        "Each example is moved to mean 0 and scaled to variance 1 by itself; "
-        "then every feature gets its own scale and shift, which are learned."
+        "The features of each example by itself are moved to mean 0 and scaled to variance 1 "
+        "(a little less: eps); then every feature gets a scale and a shift of its own."
     )
     elementwise = False
 
@@ -199,7 +209,7 @@ class ScaledLayerNorm(Operation):
     ) -> Value:
         return cast(Value, normalised(a, dims, eps) * weight + bias)
 
-    @contribution(_TO_SCALED_A, why=_WHY_NORMALISED)
+    @contribution(_TO_SCALED_A, why=_WHY_SCALED)
     def to_a(g: Array, out: Array, a: Array, weight: Value, bias: Value, **how: Any) -> Value:
         return cast(Value, through_normalising(g * weight, a, **how))
 
@@ -219,7 +229,10 @@ class BatchNorm(Operation):
     symbol = "norm"
     operands = ("a",)
     text = _NORMALISED
-    why = "Each feature is moved to mean 0 and scaled to variance 1 over all examples of the batch."
+    why = (
+        "Each feature is moved to mean 0 and scaled to variance 1 (a little less: eps) over all "
+        "examples of the batch."
+    )
     elementwise = False
 
     forward = LayerNorm.forward
@@ -237,14 +250,14 @@ class ScaledBatchNorm(Operation):
     operands = ("a", "weight", "bias")
     text = f"{_NORMALISED} * weight + bias"
     why = (
-        "Each feature is moved to mean 0 and scaled to variance 1 over all examples of the batch; "
-        "then it gets its own scale and shift, which are learned."
+        "Each feature is moved to mean 0 and scaled to variance 1 (a little less: eps) over all "
+        "examples of the batch; then it gets a scale and a shift of its own."
     )
     elementwise = False
 
     forward = ScaledLayerNorm.forward
 
-    @contribution(_TO_SCALED_A, why=_WHY_NORMALISED)
+    @contribution(_TO_SCALED_A, why=_WHY_SCALED)
     def to_a(g: Array, out: Array, a: Array, weight: Value, bias: Value, **how: Any) -> Value:
         return cast(Value, through_normalising(g * weight, a, **how))
 

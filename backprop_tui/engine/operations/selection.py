@@ -39,7 +39,8 @@ def shared(g: Value, out: Value, a: Value, dim: Dim, keepdim: bool) -> Value:
 
 _WHY_SHARED = (
     "The gradient goes to the cell that was chosen, as only that one moves the result. At a tie, "
-    "where there is no slope, torch gives an equal part to each."
+    "where there is no slope, torch gives an equal part to each: it divides by the number of "
+    "ties, which is 1 where only one cell was chosen."
 )
 
 
@@ -291,7 +292,7 @@ class Gather(Operation):
     symbol = "gather"
     operands = ("a",)
     text = "gather(a, index)"
-    why = "From each row the cells with the given numbers are picked out."
+    why = "Along one dimension the cells with the given numbers are picked out."
     elementwise = False
 
     @staticmethod

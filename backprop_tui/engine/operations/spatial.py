@@ -117,17 +117,21 @@ _WHY = (
     "The kernel slides over the input; at each position the cells under it are multiplied "
     "with it and added up."
 )
+_WHY_WITH_BIAS = (
+    "The kernel slides over the input; at each position the cells under it are multiplied "
+    "with it and added up, and the bias of its channel is added."
+)
 _WHY_INPUT = (
-    "An input cell was seen by every window that covers it, each time through another weight, "
-    "so it collects the windows' upstream gradients, weighted by the kernel."
+    "An input cell collects from every window that saw it, and from every channel of the result: "
+    "the upstream gradient there times the weight through which it was seen."
 )
 _WHY_WEIGHT = (
-    "A weight is used at every position, so its gradient adds up over all of them: "
-    "the input cell that it met there times the upstream gradient of that position."
+    "A weight is used at every position of every example, so its gradient adds up over all of "
+    "them: the input cell that it met there (0 in the padding) times the upstream gradient there."
 )
 _WHY_BIAS = (
-    "The bias is added at every position of its channel, so it collects the upstream gradients "
-    "of all of them."
+    "The bias is added at every position of its channel, in every example, so it collects the "
+    "upstream gradients of all of them."
 )
 
 
@@ -138,7 +142,7 @@ class Conv1d(Operation):
     symbol = "conv"
     operands = ("input", "weight", "bias")
     text = "conv1d(input, weight) + bias"
-    why = _WHY
+    why = _WHY_WITH_BIAS
     elementwise = False
 
     @staticmethod
@@ -207,7 +211,7 @@ class Conv2d(Operation):
     symbol = "conv"
     operands = ("input", "weight", "bias")
     text = "conv2d(input, weight) + bias"
-    why = _WHY
+    why = _WHY_WITH_BIAS
     elementwise = False
 
     @staticmethod
@@ -374,7 +378,8 @@ def to_winners(g: Array, a: Array, kernel: Sizes, stride: Sizes, padding: Sizes)
 _WHY_MAX = "Of each window only the largest cell goes on; the others are dropped."
 _WHY_WINNER = (
     "Only the largest cell of a window has moved the result, so it receives the whole upstream "
-    "gradient and the others none. At a tie, where there is no slope, torch takes the first."
+    "gradient of that window and the others none. At a tie, where there is no slope, torch takes "
+    "the first."
 )
 
 
@@ -450,10 +455,13 @@ def to_averaged(g: Array, a: Array, kernel: Sizes, stride: Sizes, padding: Sizes
     return cast(Array, back[strided(padding, a.shape[-space:], ones)] / float(math.prod(kernel)))
 
 
-_WHY_MEAN = "Of each window the mean goes on: its cells added up and divided by their number."
+_WHY_MEAN = (
+    "Of each window the mean goes on: its cells added up and divided by their number. Cells of "
+    "the padding count as 0."
+)
 _WHY_SHARE = (
     "A cell moves the mean of each window that covers it by its own move divided by the number "
-    "of cells, so it receives that share of each of those windows' upstream gradients."
+    "of cells in a window, so it receives that share of each of those windows' upstream gradients."
 )
 
 

@@ -23,7 +23,7 @@ LESSON = Lesson(
     chapter="Attention",
     order=1010,
     idea=(
-        "In attention each position of a text collects from the others what it needs. It puts a "
+        "In attention each position of a text collects from all of them what it needs. It puts a "
         "question, its row of Q; every position has a key, its row of K; and the dot product of a "
         "question and a key is a score. Softmax makes weights of each row of scores, positive and "
         "with the sum 1, and the output is a mixture of the rows of V with these weights. So there "
@@ -104,10 +104,10 @@ LESSON = Lesson(
         "scores": "A cell belongs to a pair: row i asks, column j answers. What it "
         "receives goes to both: times key j to query i, and times query i to key j.",
         "scaled": "The scores are divided by √d, so what comes back to them is divided by √d too. "
-        "Without that the weights would be nearer to 0 and 1.",
+        "Without that the weights of a row would differ more.",
         "masked": "Set causal to 1 and a position no longer sees those after it: their scores "
         "are replaced by −∞ and receive 0.",
-        "weights": "Each row adds up to 1. The gradient that arrives here still has any sum; what "
+        "weights": "Each row adds up to 1. The gradient that arrives here may have any sum; what "
         "the softmax sends on adds up to 0 in each row, as raising all scores of a row alike "
         "changes nothing.",
         "out": "One row for each query. Each of its numbers lies between the smallest and the "
@@ -147,7 +147,7 @@ LESSON = Lesson(
             "it still flow.",
         ),
         Question(
-            "Two values receive very different gradients, although dout is the same. Why?",
+            "Two values receive very different gradients, although both see the same dout. Why?",
             "A value receives dout of each position times the weight that the position gave it. "
             "A value that nobody attended to receives almost nothing.",
         ),

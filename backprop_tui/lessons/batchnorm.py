@@ -48,7 +48,8 @@ LESSON = Lesson(
         "and its one difficulty is that the mean and the variance are made of x, too: a sample "
         "acts on the output directly, through the mean, and through the variance, and x collects "
         "what comes back along all three. Multiplied out it is one line: what arrives, minus its "
-        "mean, minus its part along xhat. Close the node to take it in one step. To have an "
+        "mean, minus its part along xhat, and all of that times gamma and ivar. Close the node to "
+        "take it in one step. To have an "
         "upstream gradient as in the middle of a network, the output is weighted by dout and added "
         "up, so that exactly dout arrives at out."
     ),
@@ -93,12 +94,14 @@ LESSON = Lesson(
         Equation("dsqrtvar", "-divar / sqrtvar**2", "the slope of 1/x is −1/x²"),
         Equation("dvar", "dsqrtvar / (2 * sqrtvar)", "the slope of a root"),
         Equation("dsq", "expand(dvar / N, sq)", "a mean hands each sample one Nth"),
-        Equation("dxmu", "dxhat * ivar + 2 * xmu * dsq", "his dxmu1 and dxmu2: xmu is used twice"),
+        Equation(
+            "dxmu", "dxhat * ivar + 2 * xmu * dsq", "Kratzert's dxmu1 and dxmu2: xmu is used twice"
+        ),
         Equation("dmu", "-add_rows(dxmu)"),
-        Equation("dx", "dxmu + dmu / N", "his dx1 and dx2: x is used twice"),
+        Equation("dx", "dxmu + dmu / N", "used twice: dx1 and dx2 of Kratzert"),
         Equation(
             "dx",
-            "gamma * ivar / N * (N * dout - dbeta - xhat * dgamma)",
+            "gamma * ivar * (N * dout - dbeta - xhat * dgamma) / N",
             "all in one, multiplied out",
         ),
     ),
@@ -115,7 +118,7 @@ LESSON = Lesson(
         "Its gradient is minus the sum of dxmu over the samples. What xmu has from the variance "
         "drops out of that sum, since the xmu of a feature add up to 0.",
         "xmu": "It is used twice, in xhat and for the variance, so two contributions arrive: "
-        "dxmu1 and dxmu2 in his text.",
+        "dxmu1 and dxmu2 in Kratzert's text.",
         "sq": "Every sample of a feature receives the same, one Nth of what the variance receives.",
         "var": "The mean of the squares: divided by N, as torch also does in order to normalise. "
         "For its running_var, which is used at evaluation, torch divides by N − 1; "
@@ -124,8 +127,8 @@ LESSON = Lesson(
         "changes does not lead to a division by 0.",
         "ivar": "One number scales a whole feature, so it collects from all samples: the sum of "
         "dxhat times xmu.",
-        "xhat": "Mean 0 and variance 1 in each column, whatever scale x had. Multiplying x by 10 "
-        "changes it only by what eps does.",
+        "xhat": "Mean 0 and variance 1 in each column, up to eps, whatever scale x had. "
+        "Multiplying x by 10 changes it only by what eps does.",
         "gammax": "It receives dout unchanged, as beta is only added.",
         "out": "With gamma = 1 and beta = 0 it would be xhat. Its gradient is dout, as it is "
         "weighted by dout in L.",
@@ -134,8 +137,8 @@ LESSON = Lesson(
     },
     mistake=(
         "Taking mean and variance for constants, so that dx is only dout·gamma·ivar. Each step "
-        "looks right, and shapes and signs are fine, but a column of dx no longer adds up to 0, "
-        "and finite differences do not confirm it. The next in "
+        "looks right, and the shapes are fine; but a column of dx adds up to 0 only if that of "
+        "dout happens to, and finite differences do not confirm it. The next in "
         "line: N in one place and N − 1 in another. Both variances are in use, and the difference "
         "shows most in a small batch."
     ),
@@ -157,7 +160,7 @@ LESSON = Lesson(
             "Only eps lets a little of their distance through. Set N to 2 and look.",
         ),
         Question(
-            "The layer before has a bias. What is its gradient?",
+            "The linear layer right before has a bias. What is its gradient?",
             "0 up to rounding: it shifts the whole column, and mu takes that out. Layers before a "
             "batch norm are therefore built without bias; beta does that task.",
         ),

@@ -84,8 +84,8 @@ LESSON = Lesson(
     opens={"Y": one_matrix_product},
     notes={
         "X": "The cell in the middle of a channel lies under all four windows and collects four "
-        "terms, one at the edge collects two, a corner a single one. The first corner receives 0: "
-        "the weight that met it is 0.",
+        "terms, one at the edge collects two, a corner a single one. At first the first corner of "
+        "the first channel receives 0, as the weight that met it is 0.",
         "K": "Each of its eight weights was used at four places, so its gradient is a sum of four "
         "products.",
         "G": "It stands for all that comes after. With a single 1 in it the gradient of K is "
@@ -98,7 +98,8 @@ LESSON = Lesson(
     mistake=(
         "Turning the kernel round in only one direction on the way back, or exchanging rows and "
         "columns in place of turning: a transposed kernel is not a turned one. The shapes all fit, "
-        "so only a comparison of numbers finds it, and with a symmetric kernel not even that. "
+        "so only a comparison of numbers finds it, and with a kernel that looks the same from all "
+        "sides not even that. "
         "The next in line is to forget that torch keeps the output channel first: K[o, c], and not "
         "K[c, o]."
     ),

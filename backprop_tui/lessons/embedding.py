@@ -96,7 +96,7 @@ LESSON = Lesson(
             "weight decay can move it all the same.",
         ),
         Question(
-            "What is the gradient of row 2 here, and where does it come from?",
+            "What is the gradient of row 2 at first, and where does it come from?",
             "(−0.5, −1.75): (1, −2) from its first use and (−1.5, 0.25) from its second.",
         ),
         Question(

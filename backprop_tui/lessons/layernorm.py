@@ -31,7 +31,7 @@ LESSON = Lesson(
     after=("batchnorm",),
     minutes=10,
     idea=(
-        "The same arithmetic as in a batch normalisation, turned by a quarter: here each sample, a "
+        "The arithmetic of a batch normalisation, given a quarter turn: here each sample, a "
         "row of x, is moved to mean 0 and scaled to variance 1 over its own features. So no sample "
         "depends on another, a batch of one will do, and nothing has to be stored for evaluation. "
         "Then each feature gets a scale and a shift, w and b, which are shared by all samples. "
@@ -74,7 +74,7 @@ LESSON = Lesson(
         Equation("dw", "add_rows(dout * norm)"),
         Equation("dnorm", "dout * w"),
         Equation("drstd", "columns(dnorm * xshift)", "over the features: one number a sample"),
-        Equation("dvar", "-rstd**3 / 2 * drstd", "the slope of v to the power of −½"),
+        Equation("dvar", "-(rstd**3) * drstd / 2", "the slope of v to the power of −½"),
         Equation("dsq", "expand(dvar / C, sq)"),
         Equation("dxshift", "dnorm * rstd + 2 * xshift * dsq", "xshift is used twice"),
         Equation("dmean", "-columns(dxshift)"),
@@ -86,9 +86,9 @@ LESSON = Lesson(
         ),
     ),
     notes={
-        "x": "Each row of the gradient adds up to 0, and a row depends on nothing in the other "
-        "rows. At first the second row has far larger numbers than the first, and so a far "
-        "smaller gradient.",
+        "x": "Each row of the gradient adds up to 0, and a row depends on nothing in the "
+        "other rows. At first the numbers of the second row lie much farther apart than those of "
+        "the first, so its gradient is much smaller.",
         "w": "Shared by all samples, so its gradient is a sum over the rows.",
         "b": "Shared by all samples: it receives the sum of dout over the rows.",
         "dout": "It plays the rest of the network: the gradient that arrives at out is dout. Its "
@@ -100,10 +100,10 @@ LESSON = Lesson(
         "receives.",
         "var": "The mean of the squares of a row. A sample whose features are all alike has "
         "variance 0; then eps alone keeps the root from being 0.",
-        "rstd": "The reciprocal of the standard deviation: a sample with large numbers is scaled "
-        "down, and the gradient that goes back through it as well.",
-        "norm": "Mean 0 and variance 1 in each row. Multiplying a sample by 10 changes it only by "
-        "what eps does.",
+        "rstd": "The reciprocal of the standard deviation: a sample whose numbers lie far apart is "
+        "scaled down, and the gradient that goes back to it as well.",
+        "norm": "Mean 0 and variance 1 in each row, up to eps. Multiplying a sample by 10 changes "
+        "it only by what eps does.",
         "scaled": "It receives dout unchanged, as b is only added.",
         "out": "With w = 1 and b = 0 it would be norm. Its gradient is dout, as it is weighted by "
         "dout in L.",
@@ -111,11 +111,12 @@ LESSON = Lesson(
         "layers and the loss would stand here.",
     },
     mistake=(
-        "Summing in the wrong direction: mean and variance over the samples in the place of the "
-        "features, or dw and db over the features in the place of the samples. Where the number of "
-        "samples is the number of features, all shapes fit and nothing complains. Test with a "
-        "batch that is not square. As in a batch normalisation, taking mean and variance for "
-        "constants is the other classic; then a row of dx does not add up to 0."
+        "Summing in the wrong direction. Mean and variance over the samples in the place of the "
+        "features never complain, since a row broadcasts as well as a column: look whether each "
+        "row of norm has mean 0. dw and db over the features in the place of the samples have the "
+        "wrong shape, but not where there are as many samples as features: test with a batch that "
+        "is not square. As in a batch normalisation, taking mean and variance for "
+        "constants is the other classic; then a row of dx does not add up to 0 any more."
     ),
     questions=(
         Question(

@@ -31,8 +31,8 @@ LESSON = Lesson(
         "Max pooling makes an image smaller: it is cut into windows, here of 2 × 2 cells, and of "
         "each only the largest cell goes on. Nothing is learnt in it, and there is nothing to "
         "multiply. If the largest cell grows by a little, so does the result; if another one "
-        "moves, nothing happens. So the winner of each window receives the whole upstream "
-        "gradient, and the three others receive 0."
+        "moves by a little, nothing happens. So the winner of each window receives the whole "
+        "upstream gradient, and the three others receive 0."
     ),
     after=("gates", "conv2d"),
     minutes=5,

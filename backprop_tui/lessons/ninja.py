@@ -156,15 +156,15 @@ LESSON = Lesson(
         Equation("dbnbias", "rows(dhpreact)"),
         Equation("dbnraw", "bngain * dhpreact"),
         Equation("dbnvar_inv", "rows(bndiff * dbnraw)"),
-        Equation("dbnvar", "-bnvar_inv**3 / 2 * dbnvar_inv", "the slope of v to the power of −½"),
+        Equation("dbnvar", "-(bnvar_inv**3) * dbnvar_inv / 2", "the slope of v to the power of −½"),
         Equation("dbndiff2", "expand(dbnvar / 3, bndiff2)", "n − 1 again"),
         Equation("dbndiff", "bnvar_inv * dbnraw + 2 * bndiff * dbndiff2", "used twice"),
         Equation("dbnmeani", "-rows(dbndiff)"),
         Equation("dhprebn", "dbndiff + dbnmeani / 4", "used twice"),
         Equation(
             "dhprebn",
-            "bngain * bnvar_inv / 4"
-            " * (4 * dhpreact - rows(dhpreact) - 4 / 3 * bnraw * rows(dhpreact * bnraw))",
+            "bngain * bnvar_inv"
+            " * (4 * dhpreact - rows(dhpreact) - bnraw * rows(dhpreact * bnraw) * 4 / 3) / 4",
             "from hpreact in one line; 4/3 is n/(n − 1)",
         ),
         Equation("dembcat", "dhprebn @ W1.T"),
@@ -190,7 +190,8 @@ LESSON = Lesson(
         "counts_sum": "Name 4. The slope of 1/x is −1/x².",
         "counts": "Name 5. Used twice: for its own probability, and in the sum of the row. The "
         "second contribution is a column, copied to all cells of the row.",
-        "norm_logits": "Name 6. The exponential is its own slope, and its value is counts.",
+        "norm_logits": "Name 6. The exponential is its own slope, and its value is counts; so what "
+        "arrives at counts is multiplied by counts.",
         "logit_maxes": "Name 7. Its gradient should be 0, since a common shift of a row "
         "changes no probability; what you see is rounding, at first some 1e-17.",
         "logits": "Name 8. What comes by the maxima is 0, so it is dnorm_logits: the "
@@ -209,22 +210,25 @@ LESSON = Lesson(
         "counted with n − 1.",
         "bnvar_inv": "Name 16. One number a unit, used by all samples: a sum over the rows.",
         "bnvar": "Name 17. Divided by n − 1 here, unlike in the batchnorm lesson and in "
-        "torch's layer, which normalise with n. With n − 1 it is not too small on average, which "
-        "counts in small batches.",
+        "torch's layer, which normalise with n. With n − 1 (Bessel's correction) it is not too "
+        "small on average, which counts in small batches.",
         "bndiff2": "Name 18. All samples of a unit receive the same: the variance's gradient over "
         "n − 1.",
         "bndiff": "Name 19. Used twice, in bnraw and in bndiff2. After the first "
         "contribution, from bnraw, its gradient is not finished.",
-        "bnmeani": "Name 20. It was subtracted from every row: minus the sum of dbndiff.",
+        "bnmeani": "Name 20. It was subtracted from every row, so it receives minus the sum of the "
+        "rows of dbndiff.",
         "hprebn": "Name 21. Used twice: directly and in the mean. Each column of its gradient adds "
         "up to 0, because the mean takes a common shift out.",
-        "embcat": "Name 22. What arrives at it has passed all of the network: six numbers a "
-        "sample, two for each of its three characters.",
-        "W1": "Name 23. embcatᵀ @ dhprebn: a sum over the samples, hidden in the product.",
+        "embcat": "Name 22. Six numbers a sample, two for each of its three characters. What "
+        "arrives at it has come back through both layers.",
+        "W1": "Name 23. Its gradient is embcatᵀ @ dhprebn: a sum over the samples, hidden in the "
+        "product.",
         "b1": "Name 24. 0, up to rounding: a bias shifts a whole column, and the batch "
         "normalisation that follows takes the shift out. It is of no use here, bnbias does its "
         "task; what you see is rounding, at first some 1e-17.",
-        "emb": "Name 25. The same numbers as dembcat, in another shape: a view moves nothing.",
+        "emb": "Name 25. The same numbers as embcat, in another shape, and so are their gradients: "
+        "a view moves nothing.",
         "C": "Name 26. The row of the dot was read six times, so it collects six rows of demb. "
         "Those of a and n were not read in this batch, and receive 0.",
         "loss": "The mean of −log p over the samples. Without any idea it would be log 5 = 1.6094.",
@@ -234,7 +238,8 @@ LESSON = Lesson(
         "used twice (counts, bndiff, hprebn, the rows of C). The first shows at once: the gradient "
         "has another shape than its tensor. The second does not: the shape fits, and a number is "
         "missing in it. Count the uses of each name before you write down its gradient. And with "
-        "dC[ix] = demb in the place of += only the last use of a character counts."
+        "dC[Xb] = demb, or dC[Xb] += demb in one stroke, only one use of each character counts: "
+        "the rows must be added one after the other."
     ),
     questions=(
         Question(
@@ -265,7 +270,8 @@ LESSON = Lesson(
         Question(
             "The character n is in no sample and is never right. Does anything of it learn?",
             "Yes: its column of W2 and its cell of b2. In every sample the gradient of its logit "
-            "is its probability over n, which is positive, so an update lowers its bias.",
+            "is its probability divided by the number of samples, which is positive, so an update "
+            "lowers its bias.",
         ),
     ),
     plot=Plot("histogram", "h"),

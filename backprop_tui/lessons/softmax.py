@@ -153,12 +153,12 @@ LESSON = Lesson(
         Question(
             "The probability of the right class is 0.9, or 0.1. What does its logit receive?",
             "(0.9 − 1)/n = −0.1/n, or (0.1 − 1)/n = −0.9/n: the more wrong, the harder it is "
-            "pulled up. It is never more than 1/n, although −log p itself has no bound.",
+            "pulled up. In size it never exceeds 1/n, although −log p itself has no bound.",
         ),
         Question(
             "The last row of logits is the first plus 10. What do the two have in common?",
             "Their probabilities, as a common shift cancels. Their gradients differ only because "
-            "their right classes do.",
+            "their right classes do: 2 and 1.",
         ),
         Question(
             "What does closing the node gain in practice?",

@@ -55,6 +55,8 @@ class Beside:
             verdict = self.comparison.leaves[leaf].verdict
         else:
             verdict = self.comparison.verdict(node)
+        if verdict is Verdict.ABSENT and self.comparison.torch is None:
+            return None  # nothing of torch at all: its column says why
         return None if verdict is Verdict.PENDING else verdict
 
     def _leaf(self, node: int) -> str | None:

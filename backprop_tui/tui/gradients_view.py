@@ -7,9 +7,12 @@ from typing import ClassVar
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.strip import Strip
 
 from backprop_tui.engine.graph import NodeKind
 from backprop_tui.engine.operations import Value
+from backprop_tui.engine.trace import StepKind
+from backprop_tui.engine.verdict import Verdict
 from backprop_tui.explain import Notation
 from backprop_tui.session import GradientState, Session
 from backprop_tui.tui.beside import ROLES, Beside
@@ -21,7 +24,19 @@ HEADER_LINES = 1
 COLUMNS = ("by hand", "torch", "numeric")
 MARKER_WIDTH = 2
 DIFFERENCE_WIDTH = 8
-VERDICT_WIDTH = 8
+VERDICT_WIDTH = 10
+NAME_WIDTH = 13
+"""Names may have so much where the numbers still have `NEAT_NUMBER` each."""
+
+NEAT_NUMBER = 10
+
+SHORT = {
+    Verdict.KINK: "kink",
+    Verdict.NOT_FINITE: "inf/nan",
+    Verdict.UNCERTAIN: "unsure",
+    Verdict.ABSENT: "no value",
+}
+"""Verdicts in as few letters as the table has room for; the help says what they mean."""
 
 
 class GradientsView(Painted):
@@ -37,8 +52,11 @@ class GradientsView(Painted):
     * **numeric**: for leaves, a central difference: the lesson run a little to the left and
       a little to the right
     * **Δ**: the largest difference between by hand and torch in any cell
-    * the verdict: `✓ agrees`, `✗ differs`, or why there is none
+    * the verdict: `✓ agrees`, `✗ differs`, or why there is none: `∧ kink`, where there is no
+      slope, `≈ unsure`, where the difference is too inexact to tell, `∞ inf/nan`, where it met
+      no finite number, `· no value`, where torch has none
 
+    The table goes along with the step; who takes part is marked `▸`.
     ↑ ↓ move, enter inspects the node with all its cells.
     """
 
@@ -68,6 +86,8 @@ class GradientsView(Painted):
         """The length of the longest name."""
         self._row = 0
         self._lit: frozenset[int] = frozenset()
+        self._followed: frozenset[int] = frozenset()
+        """The nodes that were last brought into view."""
 
     def show_session(self, session: Session, beside: Beside) -> None:
         """Show a session's gradients, or its other inputs."""
@@ -90,6 +110,8 @@ class GradientsView(Painted):
         self._row = min(self._row, max(0, len(self._listed) - 1))
         self._lit = self._touched()
         self.repaint()
+        if self._lit != self._followed:  # not when torch's numbers arrive: one may be reading
+            self._follow()
 
     def step_to(self) -> None:
         """Follow the cursor: repaint the lines of the nodes that are or were concerned."""
@@ -98,6 +120,30 @@ class GradientsView(Painted):
             line = self._line_of.get(node)
             if line is not None:
                 self.repaint_lines(line, line)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Scroll just as far as needed to see who takes part, above all who receives.
+
+        If that is not to be seen at once, leaves, which stand at the top, give way to the nodes.
+        """
+        room = self.size.height - HEADER_LINES
+        if room <= 0 or self._session is None:
+            return
+        self._followed = self._lit
+        graph, steps = self._session.trace.graph, self._session.trace.steps
+        receiving = set()
+        for position in self._session.active():
+            kind, node, slot = steps.what(position)
+            if kind is StepKind.SEND:
+                receiving.add(graph.records[node].operands[slot])
+        inner = {node for node in self._lit if graph.records[node].op is not None}
+        for nodes in (self._lit, receiving, receiving & inner, inner):
+            lines = [self._line_of[node] for node in nodes if node in self._line_of]
+            if lines and max(lines) - min(lines) < room:
+                top = max(self.scroll_offset.y, max(lines) - self.size.height + 1)
+                self.scroll_to(y=min(top, min(lines) - HEADER_LINES), animate=False, force=True)
+                return
 
     def _touched(self) -> frozenset[int]:
         assert self._session is not None
@@ -109,14 +155,21 @@ class GradientsView(Painted):
     def on_resize(self, event: events.Resize) -> None:
         self.set_height(len(self._listed) + HEADER_LINES)
         self.repaint()
+        self._follow()
 
     # ── painting ──────────────────────────────────────────────────────────────────────────
+
+    def _cropped(self, line: int, x: int, width: int) -> Strip:
+        """As in `Painted`, but the titles stay where they are when the lines are scrolled."""
+        return super()._cropped(0 if line == self.scroll_offset.y else line, x, width)
 
     def _columns(self) -> tuple[int, int]:
         """The widths of the name and of a number, for the width there is."""
         width = self.scrollable_content_region.width
-        name = max(5, min(self._longest, 12, width // 7))
-        number = (width - name - MARKER_WIDTH - DIFFERENCE_WIDTH - VERDICT_WIDTH) // 3 - 1
+        room = width - MARKER_WIDTH - DIFFERENCE_WIDTH - VERDICT_WIDTH
+        roomy = min(NAME_WIDTH, room - len(COLUMNS) * (NEAT_NUMBER + 1))
+        name = max(5, min(self._longest, max(roomy, width // 7)))
+        number = (room - name) // len(COLUMNS) - 1
         return name, max(7, min(14, number))
 
     def paint_line(self, y: int) -> Pieces:
@@ -169,7 +222,8 @@ class GradientsView(Painted):
         cell(text, "muted", DIFFERENCE_WIDTH - 1)
         verdict = beside.verdict(node) if arrived else None
         if verdict is not None:
-            pieces.append(Piece(f"{verdict.sign} {verdict.word}", ROLES[verdict], ref))
+            word = f"{verdict.sign} {SHORT.get(verdict, verdict.word)}"
+            pieces.append(Piece(word, ROLES[verdict], ref))
         elif state.state is GradientState.PARTIAL:
             pieces.append(Piece(f"{state.arrived} of {state.expected}", "gradient", ref))
         return tuple(pieces)
@@ -202,7 +256,7 @@ class GradientsView(Painted):
         if offset is None:
             return
         row = offset.y + self.scroll_offset.y - HEADER_LINES
-        if 0 <= row < len(self._listed):
+        if offset.y >= HEADER_LINES and row < len(self._listed):
             event.stop()
             self._row = row
             self.repaint()

@@ -10,10 +10,11 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.widget import Widget
 
-from backprop_tui.engine.compare import Verdict
+from backprop_tui.engine.compare import Verdict, compare
 from backprop_tui.engine.trace import StepKind
 from backprop_tui.lessons import catalogue, find_lesson
 from backprop_tui.session import Session
+from backprop_tui.tui.beside import Beside as RealBeside
 from backprop_tui.tui.equations_view import EquationsView
 from backprop_tui.tui.gradients_view import GradientsView
 from backprop_tui.tui.heading import Heading
@@ -532,6 +533,90 @@ async def test_a_line_is_chosen_by_key_and_by_click() -> None:
         assert app.said[2:] == [index["x_t[t=1]"]]  # the first that was computed is the last
         last = view.virtual_size.height - 1
         assert view.scroll_offset.y <= last < view.scroll_offset.y + view.size.height
+
+
+@pytest.mark.parametrize("granularity", ["node", "edge"])
+@pytest.mark.parametrize("lesson_id", ["rnn", "two-layer", "mlp"])
+async def test_the_table_goes_along_with_the_step(lesson_id: str, granularity: Any) -> None:
+    """At every step one of those that take part is in sight, and so are the titles."""
+    view = GradientsView()
+    async with Host(view).run_test(size=(70, 9)) as pilot:
+        session = session_of(lesson_id)
+        session.granularity = granularity
+        session.go_to(-1)
+        view.show_session(session, Beside(session))  # type: ignore[arg-type]
+        await pilot.pause()
+        listed = [view._line_of[node] for node in view._listed]
+        assert len(listed) > view.size.height  # or there would be nothing to do
+        scrolled = set()
+        while session.next():
+            view.step_to()
+            await pilot.pause()
+            scrolled.add(view.scroll_offset.y)
+            seen = [view.render_line(y).text for y in range(view.size.height)]
+            assert seen[0].split() == ["by", "hand", "torch", "numeric", "Δ"]
+            if any(row.startswith("▸") for row in rows(view)):
+                assert any(row.startswith("▸") for row in seen[1:]), session.position
+        assert len(scrolled) > 2
+
+
+async def test_titles_that_stay_are_no_line_to_click() -> None:
+    view = GradientsView()
+    app = Host(view)
+    async with app.run_test(size=(70, 9)) as pilot:
+        session = session_of("rnn")
+        session.go_to(session.last_position)
+        view.show_session(session, Beside(session))  # type: ignore[arg-type]
+        view.scroll_to(y=6, animate=False, force=True)
+        await pilot.pause()
+        await pilot.click(view, offset=(4, 1))  # below the frame
+        assert app.said == []
+        await pilot.click(view, offset=(4, 2))
+        assert app.said == [view._listed[6]]
+
+
+class Undecided(Beside):
+    """As `Beside`, with a verdict that is none."""
+
+    def __init__(self, session: Session, verdict: Verdict) -> None:
+        super().__init__(session)
+        self.undecided = verdict
+
+    def verdict(self, node: int) -> Verdict | None:
+        return self.undecided
+
+
+@pytest.mark.parametrize("width", [56, 66])
+@pytest.mark.parametrize("verdict", [v for v in Verdict if v is not Verdict.PENDING])
+async def test_every_verdict_fits(verdict: Verdict, width: int) -> None:
+    view = GradientsView()
+    async with Host(view).run_test(size=(width, 9)) as pilot:
+        session = session_of("softmax")
+        session.go_to(session.last_position)
+        view.show_session(session, Undecided(session, verdict))  # type: ignore[arg-type]
+        await pilot.pause()
+        for row in rows(view)[1:]:
+            assert verdict.sign in row
+            assert cell_len(row.rstrip()) <= view.scrollable_content_region.width
+
+
+async def test_without_torch_its_column_alone_says_so() -> None:
+    view = GradientsView()
+    async with Host(view).run_test(size=(66, 20)):
+        session = session_of("gates")
+        session.go_to(session.last_position)
+        comparison = compare(session.trace, None, None, torch_expected=False)
+        view.show_session(session, RealBeside(comparison, "off", torch_expected=False))
+        assert cells(view, "s") == ["2", "off"]
+
+
+async def test_names_have_room_to_differ() -> None:
+    view = GradientsView()
+    async with Host(view).run_test(size=(66, 40)):
+        session = session_of("softmax")
+        view.show_session(session, Beside(session))  # type: ignore[arg-type]
+        names = [row[2:].split()[0] for row in rows(view)[1:]]
+        assert len(set(names)) == len(names)
 
 
 async def test_a_table_of_arrays_tells_shapes() -> None:

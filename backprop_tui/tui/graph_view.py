@@ -133,6 +133,10 @@ class GraphView(Painted):
             and before is not None
             and _structure(before) == _structure(graph)
         )
+        if self.chosen is not None and not same:  # the numbers of nodes have changed
+            known = before if self._session is session else None
+            name = None if known is None else known.names[self.chosen].id
+            self.chosen = None if name is None else graph.index_of.get(name)
         self._session = session
         self._graph_shown = graph
         if not same:
@@ -523,7 +527,7 @@ class GraphView(Painted):
             return
         offset = event.get_content_offset(self)
         box = self.box_at(offset.x, offset.y) if offset is not None else None
-        self.tooltip = self.describe(box.node) if box is not None else None
+        self.tooltip = self.describe(box) if box is not None else None
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         offset = event.get_content_offset(self)
@@ -543,15 +547,17 @@ class GraphView(Painted):
             event.stop()
             self.post_message(self.NodeClicked(box.node))
 
-    def describe(self, index: int) -> str:
+    def describe(self, box: BoxNode) -> str:
         """A node in a few words, for hovering."""
         assert self._session is not None
-        session = self._session
+        session, index = self._session, box.node
         node = session.trace.graph[index]
         state = session.node_state(index)
         lines = [Notation(session.trace).value(index).text]
         if node.kind is NodeKind.LEAF:
             lines[0] += f": {session.lesson.leaf_named(node.name.base).meaning}"
+        elif box.inside:
+            lines[0] += f", the result of {len(box.inside)} operations, folded (x unfolds)"
         elif node.op is not None:
             lines[0] += f" = {node.op.name}(…)"
         lines.append(f"value {format_value(node.value, width=40) if state.computed else '?'}")

@@ -364,7 +364,8 @@ def format_value(v: Value, digits: int = 5, width: int | None = None) -> str:
     """A value on one line of at most `width` columns (BOX_WIDTH unless told), for a node's box.
 
     An array that fits is given whole, with fewer digits if that helps (3 at least); one that
-    doesn't is given by its shape and first numbers: `5×2 [1.19 0.134 …]`.
+    doesn't is given by its shape and first numbers: `5×2 [1.19 0.134 …]`. Rather than none,
+    the first number is given with fewer digits.
     """
     width = BOX_WIDTH if width is None else width
     array = np.asarray(v, dtype=np.float64)
@@ -383,10 +384,12 @@ def _abbreviations(array: NDArray[np.float64], digits: int, width: int) -> Itera
     first = [format_number(float(x), min(digits, 3)) for x in array.flat[: max(width, 0)]]
     starts = [" ".join([*first[:count], "…"]) for count in range(len(first) - 1, 0, -1)]
     yield from (f"{shape} [{start}]" for start in starts)
+    rough = [format_number(float(x), few) + " …" for few in (2, 1) for x in array.flat[:1]]
     if array.ndim == 1:
-        yield from (f"[{start}]" for start in starts)
+        yield from (f"[{start}]" for start in (*starts, *rough))
         yield "[…]"
     else:
+        yield from (f"{shape} [{start}]" for start in rough)
         yield shape
 
 

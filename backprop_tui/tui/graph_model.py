@@ -26,8 +26,8 @@ HEIGHTS = {Zoom.NAME: 1, Zoom.VALUE: 3, Zoom.ALL: 4}
 NUMBER_WIDTH = 9
 """Cells for a number in a box: wide enough for any, so that stepping never moves a box."""
 
-ARRAY_WIDTH = 13
-"""Cells for an array's abbreviation."""
+ARRAY_WIDTH = 14
+"""Cells for an array's abbreviation: a matrix' shape and its first number, `5×3 [-0.025 …]`."""
 
 MAX_TITLE = 22
 

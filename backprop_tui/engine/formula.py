@@ -198,7 +198,11 @@ class _Renderer:
         return piece if piece.binds >= at_least else _in_brackets(piece)
 
     def _constant(self, node: ast.Constant) -> _Piece:
-        return _Piece((Segment(str(node.value), "number"),), _ATOM, True)
+        text = str(node.value)
+        if "e" in text:  # 1e-05 is written as everywhere else: 1e−5
+            mantissa, exponent = text.split("e")
+            text = f"{mantissa}e{int(exponent)}".replace("-", "−")
+        return _Piece((Segment(text, "number"),), _ATOM, True)
 
     def _name(self, node: ast.Name) -> _Piece:
         if node.id == "pi":

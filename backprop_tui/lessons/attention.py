@@ -32,7 +32,8 @@ LESSON = Lesson(
         "score receives depends on how much the gradient of its weight differs from the weighted "
         "mean of the row. The scores are divided by √d because a sum of d products grows with d; "
         "with large scores a softmax is nearly 0 or 1 everywhere, and passes on hardly any "
-        "gradient."
+        "gradient. In a network Q, K and V are made from the positions by three matrices of "
+        "weights; here they are leaves."
     ),
     after=("softmax", "matrix-linear"),
     minutes=12,

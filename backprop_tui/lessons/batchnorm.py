@@ -51,7 +51,7 @@ LESSON = Lesson(
         "mean, minus its part along xhat, and all of that times gamma and ivar. Close the node to "
         "take it in one step. To have an "
         "upstream gradient as in the middle of a network, the output is weighted by dout and added "
-        "up, so that exactly dout arrives at out."
+        "up, so that exactly dout arrives at out; in the same way dx stands for the gradient of x."
     ),
     program=program,
     opens={"out": batchnorm_in_steps},

@@ -67,7 +67,9 @@ LESSON = Lesson(
         Equation("dw0", "sum(x0 * dy)", "a weight collects over all places"),
         Equation("dw1", "sum(x1 * dy)"),
         Equation("dw2", "sum(x2 * dy)"),
-        Equation("dw", "correlate(x, dy)", "the same: dy slides along x like a kernel"),
+        Equation(
+            "dw", "correlate(x, dy)", "the same: what y receives slides along x like a kernel"
+        ),
         Equation("dx0", "w0 * dy", "what the first weight sends back to the cells that it met"),
         Equation("dx1", "w1 * dy"),
         Equation("dx2", "w2 * dy"),
@@ -75,7 +77,8 @@ LESSON = Lesson(
             "dx",
             "conv1d(pad(dy, 2), flip(w))",
             "the three, each shifted back to its place and added: with two zeros at either end of "
-            "dy, this is a convolution with the kernel turned round",
+            "∂L/∂y, this is a convolution with the kernel turned round; torch calls it "
+            "conv_transpose1d",
         ),
         Equation("db", "sum(dy)", "the bias was added at every place"),
         Equation("dG", "y"),

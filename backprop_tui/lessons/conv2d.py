@@ -71,13 +71,13 @@ LESSON = Lesson(
         Equation(
             "dK",
             "correlate(X, dY)",
-            "dY slides over each channel of X like a kernel; each of its 2 × 2 places is a weight",
+            "∂L/∂Y slides over each channel of X like a kernel; each of 2 × 2 places is a weight",
         ),
         Equation(
             "dX",
             "conv2d(pad(dY, 1), flip(exchange(K, 0, 1)))",
-            "a border of zeros around dY, the kernel turned round, inputs and outputs exchanged: "
-            "one channel goes in, two come out",
+            "a border of zeros around ∂L/∂Y, the kernel turned round, inputs and outputs "
+            "exchanged: one channel goes in, two come out; torch calls it conv_transpose2d",
         ),
         Equation("dG", "Y"),
     ),
@@ -111,7 +111,7 @@ LESSON = Lesson(
         ),
         Question(
             "Both channels of X feed the one channel of Y. How does its gradient find back?",
-            "The whole of dY goes to both: to each through its own 2 × 2 weights. In a sum each "
+            "The whole of ∂L/∂Y goes to both: to each through its own 2 × 2 weights. In a sum each "
             "term receives the full upstream gradient.",
         ),
         Question(

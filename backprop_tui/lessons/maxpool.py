@@ -62,7 +62,7 @@ LESSON = Lesson(
         Equation(
             "dx",
             "won(x, 2) * spread(dy, 2)",
-            "spread: each cell of dy copied to its window; won: 1 at the largest cell of each "
+            "spread: each cell of ∂L/∂y copied to its window; won: 1 at the largest cell of each "
             "window, at a tie at the first of them, and 0 elsewhere",
         ),
         Equation("dG", "y"),

@@ -72,7 +72,8 @@ LESSON = Lesson(
         "softmax with cross-entropy. The batch is the word emma: from ... comes e, from ..e "
         "comes m, from .em comes m, from emm comes a. Go backwards and predict each gradient "
         "before you look: first its shape, which is that of the tensor, then which sums it needs. "
-        "The two long chains can be taken in one line each: dlogits, and dhprebn."
+        "The two long chains can be taken in one line each: dlogits, the gradient of logits, and "
+        "dhprebn, that of hprebn."
     ),
     program=program,
     leaves=(

@@ -141,8 +141,8 @@ LESSON = Lesson(
         Question(
             "Why is the gradient through logit_maxes 0?",
             "A larger maximum shifts all norm_logits of the row down alike, and the division by "
-            "the sum undoes that. What it receives is minus the sum of a row of dnorm_logits, "
-            "which is 0.",
+            "the sum undoes that. What it receives is minus the sum of a row of the gradient of "
+            "norm_logits, which is 0.",
         ),
         Question(
             "Then why is it subtracted at all?",

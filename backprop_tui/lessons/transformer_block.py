@@ -222,8 +222,8 @@ LESSON = Lesson(
     ),
     folded=("attend", "feed_forward"),
     notes={
-        "x": "Two contributions: dmid as it is, by way of the residual, and what comes back "
-        "through the first norm. The numbers of each row of the second add up to 0.",
+        "x": "Two contributions: dmid, the gradient of mid, by way of the residual, and what comes "
+        "back through the first norm. The numbers of each row of the second add up to 0.",
         "gain1": "It stands beside the normalised x in every row, so it collects over positions.",
         "shift1": "What n1 receives, added up over the positions.",
         "W_q": "It hears from the loss only through the softmax: where a head is sure, its "
@@ -265,8 +265,8 @@ LESSON = Lesson(
         "second norm and the small network.",
         "n2": "Normalised, but mid itself goes on beside it, untouched.",
         "pre": "A row for each position, wider than the block.",
-        "act": "gelu is like relu with a soft corner: a number far below 0 gives 0 and lets "
-        "nothing back.",
+        "act": "gelu is like relu with a soft corner: a number far below 0 gives almost 0 and "
+        "lets almost nothing back.",
         "fed": "A correction to mid. It receives dout, the whole of it.",
         "out": "What comes in, plus two corrections. It has the shape of x, so blocks can be "
         "stacked.",
@@ -278,7 +278,8 @@ LESSON = Lesson(
         "or writing it over the other in place of adding. All shapes fit, and each layer by itself "
         "is right. There is a quick test: with W_o and W2 at 0 the block does nothing but add b2, "
         "so x must receive G exactly. The next in line is to take the residual from n1 instead "
-        "of x: then every gradient has to pass the norm, as in a stack without residuals."
+        "of x: then every gradient has to pass the norm, and no way is left on which nothing is "
+        "multiplied."
     ),
     questions=(
         Question(
@@ -290,7 +291,8 @@ LESSON = Lesson(
         Question(
             "At which nodes are contributions added up, and how many?",
             "At mid and at x two each, from the residual and from the norm; at n1 three, from "
-            "queries, keys and values. Inside the products the weights add up over positions.",
+            "queries, keys and values; at Q, K and V two each, one from either head. Inside the "
+            "products the weights add up over positions.",
         ),
         Question(
             "What comes back to x through the norm adds up to 0 in each row. Why?",

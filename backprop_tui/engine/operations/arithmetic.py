@@ -79,7 +79,10 @@ class Div(Operation):
 
     forward = staticmethod(operator.truediv)  # a / b, without a call of Python
 
-    @contribution("g / b", why="Dividing by b is multiplying by the fixed factor 1/b.")
+    @contribution(
+        "g / b",
+        why="For the numerator, dividing is multiplying by a fixed factor: 1 over the denominator.",
+    )
     def to_a(g: Value, out: Value, a: Value, b: Value) -> Value:
         return g / b
 

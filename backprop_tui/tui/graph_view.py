@@ -448,10 +448,22 @@ class GraphView(Painted):
         region = self._active_boxes()
         if region is None or not self.size:
             return
-        if region.width > self.size.width or region.height > self.size.height:
-            node = self._region_of(frozenset(list(self._lit.nodes)[:1]))
-            region = node if node is not None else region
-        self.scroll_to_region(region.grow((1, 2, 1, 2)), animate=False, force=True)
+        main = self._region_of(frozenset([self._lit_node()])) or region
+        if main.width > self.size.width or not region.contains_region(main):
+            main = region  # a leaf drawn several times
+        across = (region.x, region.right), (main.x, main.right)
+        down = (region.y, region.bottom), (main.y, main.bottom)
+        x = _scrolled(self.scroll_offset.x, self.size.width, *across, margin=2)
+        y = _scrolled(self.scroll_offset.y, self.size.height, *down, margin=1)
+        self.scroll_to(x, y, animate=False, force=True)
+
+    def _lit_node(self) -> int:
+        """The node that computes or sends; of what only collects, the node that does."""
+        assert self._session is not None
+        steps, records = self._session.trace.steps, self._session.trace.graph.records
+        nodes = [steps.what(position)[1] for position in self._session.active()]
+        inner = [node for node in nodes if records[node].op is not None]
+        return (inner or nodes)[-1]
 
     def centre(self) -> None:
         """Bring the active step to the middle."""
@@ -571,6 +583,24 @@ class GraphView(Painted):
 def _region(place: Place) -> Region:
     """Where a box stands in the scrolled content."""
     return Region(place.x + MARGIN, place.y, place.width, place.height)
+
+
+def _scrolled(
+    offset: int, room: int, whole: tuple[int, int], main: tuple[int, int], *, margin: int
+) -> int:
+    """How far to scroll along one axis to see a stretch: as little as possible.
+
+    If the whole of it does not fit, all of the main part is seen and as much as possible of what
+    is beside it. Stretches are (first, behind the last).
+    """
+    start, end = whole
+    if end - start <= room:
+        margin = min(margin, (room - (end - start)) // 2)
+        return max(0, end + margin - room, min(offset, start - margin))
+    first, last = main
+    if first - start >= end - last:  # the rest is before it
+        return max(0, last - room)
+    return max(0, first)
 
 
 def _is_across(route: tuple[tuple[int, int], ...], place: int) -> bool:

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from textual import events
 from textual.app import App, ComposeResult
+from textual.geometry import Region
 
 from backprop_tui.engine.trace import StepKind
 from backprop_tui.lessons import catalogue, find_lesson
 from backprop_tui.session import Session
 from backprop_tui.tui.graph_layout import Place
 from backprop_tui.tui.graph_model import Zoom
-from backprop_tui.tui.graph_view import GraphView
+from backprop_tui.tui.graph_view import GraphView, _scrolled
 
 LESSONS = [lesson.id for lesson in catalogue()]
 BIG = (200, 120)
@@ -465,6 +466,50 @@ async def test_the_layout_is_kept_while_only_numbers_change(lesson_id: str) -> N
 
 
 # ── in view ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("granularity", ["node", "edge"])
+@pytest.mark.parametrize("lesson_id", ["squared-loss", "two-layer", "rnn", "mlp"])
+async def test_in_a_small_view_the_box_that_sends_is_seen_whole(
+    lesson_id: str, granularity: Any
+) -> None:
+    """As in a terminal of 80×24, where sender and receivers do not always fit."""
+    app = host(lesson_id)
+    async with app.run_test(size=(80, 10)) as pilot:
+        await pilot.pause()
+        session, view = app.session, app.view
+        assert view.size.height == 9
+        session.granularity = granularity
+        session.go_to(-1)
+        while session.next():
+            view.step_to()
+            await pilot.pause()
+            node = session.trace.steps.what(session.position)[1]
+            seen = view.size.region.translate(view.scroll_offset)
+            name = session.trace.graph.names[node].id
+            boxes = [Region(*place) for place in places(view, session, name)]
+            assert any(seen.contains_region(box) for box in boxes), session.position
+            # What fits is all to be seen, and to the last line of it.
+            together = view._active_boxes()
+            if together is not None and together.height <= 9 and together.width <= view.size.width:
+                assert seen.contains_region(together), session.position
+
+
+@pytest.mark.parametrize(
+    ("offset", "whole", "main", "expected"),
+    [
+        (0, (2, 8), (5, 8), 0),  # all is seen
+        (0, (4, 12), (9, 12), 3),  # with its margin
+        (0, (4, 14), (10, 14), 4),  # it fits, but for the margin
+        (9, (4, 12), (4, 8), 3),
+        (0, (4, 20), (16, 20), 10),  # too long: the main part, and what is before it
+        (30, (4, 20), (4, 8), 4),  # or what is behind it
+    ],
+)
+def test_how_far_to_scroll(
+    offset: int, whole: tuple[int, int], main: tuple[int, int], expected: int
+) -> None:
+    assert _scrolled(offset, 10, whole, main, margin=1) == expected
 
 
 @pytest.mark.parametrize("lesson_id", ["tanh-recursion", "rnn"])

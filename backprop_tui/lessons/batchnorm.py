@@ -44,14 +44,15 @@ LESSON = Lesson(
     idea=(
         "Each feature, a column of x, is moved to mean 0 and scaled to variance 1 over the samples "
         "of the batch; then it gets a scale and a shift of its own, gamma and beta, which are "
-        "learnt. The forward pass is nine short steps. The backward pass is their mirror image, "
-        "and its one difficulty is that the mean and the variance are made of x, too: a sample "
-        "acts on the output directly, through the mean, and through the variance, and x collects "
-        "what comes back along all three. Multiplied out it is one line: what arrives, minus its "
-        "mean, minus its part along xhat, and all of that times gamma and ivar. Close the node to "
-        "take it in one step. To have an "
-        "upstream gradient as in the middle of a network, the output is weighted by dout and added "
-        "up, so that exactly dout arrives at out; in the same way dx stands for the gradient of x."
+        "learnt. So what the next layer gets keeps its size, however the weights before it "
+        "change, which makes deep networks easier to train. The forward pass is nine short steps. "
+        "The backward pass is their mirror image, and its one difficulty is that the mean and the "
+        "variance are made of x, too: a sample acts on the output directly, through the mean, and "
+        "through the variance, and x collects what comes back along all three. Multiplied out it "
+        "is one line: what arrives, minus its mean, minus its part along xhat, and all of that "
+        "times gamma and ivar. Close the node to take it in one step. To have an upstream "
+        "gradient as in the middle of a network, the output is weighted by dout and added up, so "
+        "that exactly dout arrives at out; in the same way dx stands for the gradient of x."
     ),
     program=program,
     opens={"out": batchnorm_in_steps},

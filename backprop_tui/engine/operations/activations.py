@@ -35,8 +35,8 @@ class Gelu(Operation):
     operands = ("a",)
     text = "a * (1 + erf(a / sqrt(2))) / 2"
     why = (
-        "gelu weighs each number with the share of a normal distribution that lies below it: "
-        "large ones pass, very negative ones vanish, and in between it is smooth."
+        "gelu weighs each number with the share of the standard normal distribution that lies "
+        "below it: large ones pass, very negative ones vanish, and in between it is smooth."
     )
 
     @staticmethod

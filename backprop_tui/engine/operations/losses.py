@@ -91,7 +91,10 @@ class MseLoss(Operation):
     symbol = "loss"
     operands = ("input", "target")
     text = "mean((input - target)**2)"
-    why = "The squared differences, averaged: one large error weighs more than many small ones."
+    why = (
+        "The squared differences, averaged: one large error weighs more than several small ones "
+        "that add up to it."
+    )
     elementwise = False
 
     @staticmethod
@@ -127,7 +130,10 @@ class MseLossSum(Operation):
     symbol = "loss"
     operands = ("input", "target")
     text = "sum((input - target)**2)"
-    why = "The squared differences, added up: one large error weighs more than many small ones."
+    why = (
+        "The squared differences, added up: one large error weighs more than several small ones "
+        "that add up to it."
+    )
     elementwise = False
 
     @staticmethod

@@ -69,8 +69,9 @@ class Softmax(Operation):
 
     @contribution(
         "out * (g - total(g * out))",
-        why="Shares add up to 1, so one grows only at the others' cost: each upstream gradient "
-        "counts as far as it differs from their mean, weighted by the shares.",
+        why="The shares of a line of cells add up to 1, so one grows only at the others' cost: "
+        "each upstream gradient counts as far as it differs from the mean of its line, weighted "
+        "by the shares.",
     )
     def to_a(g: Value, out: Value, a: Value, *, dim: int) -> Value:
         return flat(out * (g - total(g * out, dim)), a)
@@ -93,7 +94,7 @@ class LogSoftmax(Operation):
     @contribution(
         "g - exp(out) * total(g)",
         why="Each cell moves its own result one to one; and it moves the log of the sum, which all "
-        "results subtract, by as much as its softmax, exp(out).",
+        "results of its line subtract, by as much as its softmax, exp(out).",
     )
     def to_a(g: Value, out: Value, a: Value, *, dim: int) -> Value:
         return flat(g - np.exp(out) * total(g, dim), a)

@@ -584,9 +584,15 @@ def _broadcast_words(notation: Notation, step: Step) -> str:
     name = notation.value(edge.target).text
     axes = ", ".join(str(axis) for axis in step.summed_axes)
     word = "axis" if len(step.summed_axes) == 1 else "axes"
+    becomes = f"{format_shape(shape)} becomes {_shape_in_words(target)}"
+    if times == 1:
+        return (
+            f"{name} was given {word} {axes} to fit (broadcast), of length 1; what comes back is "
+            f"added up there, a sum of one term: {becomes}."
+        )
     return (
         f"{name} was repeated {times} times to fit (broadcast), so what comes back is added up "
-        f"over {word} {axes}: {format_shape(shape)} becomes {_shape_in_words(target)}."
+        f"over {word} {axes}: {becomes}."
     )
 
 

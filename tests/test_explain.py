@@ -781,6 +781,18 @@ def test_along_which_axis_an_operation_works() -> None:
     assert whys["r"].endswith("Over axis 0: 3 becomes one number.")
 
 
+def test_an_axis_of_length_one_is_not_called_a_repetition() -> None:
+    def program(xp: Any, a: Any, b: Any) -> Any:
+        y = a + b
+        return xp.sum(y * y)
+
+    trace = trace_of(program, a=[[1.0, 2.0, 4.0]], b=[0.5, -1.0, 3.0])
+    assert kind(step(trace, "send:y>b:1"), "why")[1] == (
+        "b was given axis 0 to fit (broadcast), of length 1; what comes back is added up there, "
+        "a sum of one term: 1×3 becomes 3."
+    )
+
+
 def test_what_a_new_axis_a_norm_and_a_window_say_of_themselves() -> None:
     def program(xp: Any, a: Any, w: Any) -> Any:
         u = a.unsqueeze(-1)

@@ -94,7 +94,7 @@ class LogSoftmax(Operation):
     @contribution(
         "g - exp(out) * total(g)",
         why="Each cell moves its own result one to one; and it moves the log of the sum, which all "
-        "results of its line subtract, by as much as its softmax, exp(out).",
+        "results of its line subtract, by as much as its softmax: the exponential of its result.",
     )
     def to_a(g: Value, out: Value, a: Value, *, dim: int) -> Value:
         return flat(g - np.exp(out) * total(g, dim), a)

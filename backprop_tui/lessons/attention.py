@@ -105,7 +105,7 @@ LESSON = Lesson(
         "scores": "A cell belongs to a pair: row i asks, column j answers. What it "
         "receives goes to both: times key j to query i, and times query i to key j.",
         "scaled": "The scores are divided by √d, so what comes back to them is divided by √d too. "
-        "Without that the weights of a row would differ more.",
+        "Without that, and with d above 1, the weights of a row would differ more.",
         "masked": "Set causal to 1 and a position no longer sees those after it: their scores "
         "are replaced by −∞ and receive 0.",
         "weights": "Each row adds up to 1. The gradient that arrives here may have any sum; what "

@@ -147,7 +147,10 @@ class HomeScreen(WindowSized, Screen[None]):
         return self._lesson is None or self._lesson.id in _WORKED_OUT
 
     def _show_about(self, *, stay: bool) -> None:
-        view, lesson = self.query_one("#about", LinesView), self._lesson
+        lesson = self._lesson
+        view = next(iter(self.query("#about").results(LinesView)), None)
+        if view is None:  # a lesson was worked out, or chosen, while the screen was being left
+            return
         view.border_title = "" if lesson is None else lesson.title
         if lesson is None:
             view.set_paragraphs([])

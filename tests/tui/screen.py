@@ -5,9 +5,29 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from textual.app import App
 
+from backprop_tui.lessons import catalogue
 from backprop_tui.tui.painted import Painted
+
+SHOWN_ALWAYS = {
+    "square", "linear", "matrix-linear", "recursion", "tanh-recursion", "rnn", "diamond",
+    "sigmoid-neuron", "mlp", "attention",
+}  # fmt: skip
+"""Lessons of every kind: scalars, matrices, time steps, opened and folded nodes."""
+
+
+def stepped_lessons(*also: str) -> list[Any]:
+    """All lessons as parameters of a test that steps through them, which takes seconds for each:
+    most of them only in the soak tests."""
+    return [
+        pytest.param(
+            lesson.id,
+            marks=[] if lesson.id in SHOWN_ALWAYS or lesson.id in also else pytest.mark.soak,
+        )
+        for lesson in catalogue()
+    ]
 
 
 def shown(app: App[Any]) -> str:

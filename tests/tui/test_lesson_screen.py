@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from backprop_tui.lessons import find_lesson
+from backprop_tui.lessons import find_lesson, ids
 from backprop_tui.session import Session
 from backprop_tui.tui.about import AboutScreen
 from backprop_tui.tui.agreement import AgreementScreen
@@ -27,15 +27,11 @@ from backprop_tui.tui.source_view import SourceView
 from backprop_tui.tui.state_screen import StateScreen
 from backprop_tui.tui.step_view import StepView
 from backprop_tui.tui.timeline import Timeline
-from tests.tui.screen import number, painted, shown
+from tests.tui.screen import number, painted, shown, stepped_lessons
 
 WIDE = (160, 45)
 SMALL = (80, 24)
-LESSONS = [
-    "square", "loss", "squared-loss", "linear", "sum-of-squares", "matrix-linear", "recursion",
-    "tanh-recursion", "rnn", "sigmoid-neuron", "two-layer", "mlp",
-]  # fmt: skip
-"""Those that are stepped through on the screen here; all others are in the soak tests."""
+LESSONS = stepped_lessons()
 
 
 def app_on(lesson: str) -> BackpropApp:
@@ -251,6 +247,71 @@ async def test_a_click_on_the_timeline_goes_there() -> None:
         assert screen.session.position == 0
 
 
+SHOWN_WHOLE = ["square", "two-uses", "diamond", "gates", "matrix-linear", "total-derivative"]
+"""Lessons whose gradients and leaves need less than they could have."""
+
+
+def heights(screen: LessonScreen) -> list[int]:
+    """How high the panels beside the graph are, frames included."""
+    views = (StepView, GradientsView, LeavesView)
+    return [screen.query_one(view).outer_size.height for view in views]
+
+
+@pytest.mark.parametrize("size", [WIDE, (120, 40), (200, 60)])
+@pytest.mark.parametrize("lesson", SHOWN_WHOLE)
+async def test_the_step_has_what_the_lists_do_not_need(lesson: str, size: tuple[int, int]) -> None:
+    app = app_on(lesson)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        screen = screen_of(app)
+        for view in (GradientsView, LeavesView):  # nothing has to be scrolled
+            panel = screen.query_one(view)
+            assert panel.virtual_size.height <= panel.size.height, view
+        step, gradients, leaves = heights(screen)
+        assert step + gradients + leaves == size[1] - 3
+        assert step > 10 / 24 * (size[1] - 3) + 1  # more than its part at least
+
+
+async def test_long_lists_leave_the_step_its_part() -> None:
+    app = app_on("mlp")
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        step, gradients, leaves = heights(screen_of(app))
+        assert (step, gradients + leaves) == (17, 25)
+        assert abs(gradients - leaves) <= 1
+
+
+async def test_panels_keep_their_heights_while_one_steps_and_edits() -> None:
+    app = app_on("matrix-linear")
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.pause()
+        screen = screen_of(app)
+        before = heights(screen)
+        await pilot.press("home", "right", "right", "end", "d")
+        await pilot.pause()
+        assert heights(screen) == before
+        await pilot.resize_terminal(*SMALL)
+        await pilot.pause()
+        await pilot.resize_terminal(*WIDE)
+        await pilot.pause()
+        assert heights(screen) == before
+
+
+async def test_more_leaves_get_more_room() -> None:
+    app = app_on("rnn")
+    async with app.run_test(size=(160, 60)) as pilot:
+        await pilot.pause()
+        screen = screen_of(app)
+        screen.session.set_size("hidden", 1)
+        screen._show_inputs()
+        await pilot.pause()
+        before = heights(screen)
+        screen.session.set_size("hidden", 4)
+        screen._show_inputs()
+        await pilot.pause()
+        assert heights(screen)[2] > before[2]
+
+
 async def test_a_terminal_that_is_too_small_says_what_is_needed() -> None:
     app = app_on("rnn")
     async with app.run_test(size=WIDE) as pilot:
@@ -270,7 +331,7 @@ async def test_a_terminal_that_is_too_small_says_what_is_needed() -> None:
         assert screen_of(app).session.position > position
 
 
-@pytest.mark.parametrize("lesson", LESSONS)
+@pytest.mark.parametrize("lesson", ids())
 async def test_nothing_essential_is_lost_at_80_by_24(lesson: str) -> None:
     app = app_on(lesson)
     async with app.run_test(size=SMALL) as pilot:

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from backprop_tui.engine.compare import Verdict, compare
 from backprop_tui.engine.trace import StepKind
-from backprop_tui.lessons import catalogue, find_lesson
+from backprop_tui.lessons import find_lesson, ids
 from backprop_tui.session import Session
 from backprop_tui.tui.beside import Beside as RealBeside
 from backprop_tui.tui.equations_view import EquationsView
@@ -24,8 +24,9 @@ from backprop_tui.tui.source_view import SourceView
 from backprop_tui.tui.step_view import StepView
 from backprop_tui.tui.tab_bar import TabBar
 from backprop_tui.tui.timeline import Timeline
+from tests.tui.screen import stepped_lessons
 
-LESSONS = [lesson.id for lesson in catalogue()]
+LESSONS = stepped_lessons()
 
 
 class Host(App[None]):
@@ -230,7 +231,7 @@ async def test_the_running_piece_of_code_is_lit(lesson_id: str, key: str, code: 
         assert code in marked[0]
 
 
-@pytest.mark.parametrize("lesson_id", LESSONS)
+@pytest.mark.parametrize("lesson_id", ids())
 async def test_what_is_lit_is_always_one_expression(lesson_id: str) -> None:
     view = SourceView()
     async with Host(view).run_test(size=(90, 40)):
@@ -677,7 +678,7 @@ def test_every_kind_of_step_is_somewhere_in_the_lessons() -> None:
     """Or the tests above would pass over one of them in silence."""
     kinds = {
         session.trace.steps.what(p)[0]
-        for session in map(session_of, LESSONS)
+        for session in map(session_of, ids())
         for p in range(len(session.trace.steps))
     }
     assert kinds == set(StepKind)

@@ -89,6 +89,11 @@ class GradientsView(Painted):
         self._followed: frozenset[int] = frozenset()
         """The nodes that were last brought into view."""
 
+    @property
+    def lines_needed(self) -> int:
+        """How many lines there are, titles included."""
+        return len(self._listed) + HEADER_LINES
+
     def show_session(self, session: Session, beside: Beside) -> None:
         """Show a session's gradients, or its other inputs."""
         self._session, self._beside = session, beside
@@ -106,7 +111,7 @@ class GradientsView(Painted):
             self._longest = max(map(len, self._names.values()), default=4)
             output = notation.value(graph.output).text
             self.border_title = f"Gradients  ∂{output}/∂…"
-            self.set_height(len(self._listed) + HEADER_LINES)
+            self.set_height(self.lines_needed)
         self._row = min(self._row, max(0, len(self._listed) - 1))
         self._lit = self._touched()
         self.repaint()
@@ -153,7 +158,7 @@ class GradientsView(Painted):
         return frozenset(found)
 
     def on_resize(self, event: events.Resize) -> None:
-        self.set_height(len(self._listed) + HEADER_LINES)
+        self.set_height(self.lines_needed)
         self.repaint()
         self._follow()
 

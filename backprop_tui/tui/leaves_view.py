@@ -281,6 +281,12 @@ class LeavesView(ScrollView, can_focus=True):
         self._answer_nudges()
         self._show_blocks(before)
 
+    def lines_needed(self, width: int, most: int) -> int:
+        """How many lines are enough to show everything at once, up to `most`."""
+        placed = arrange(self._blocks, width, most - 1)
+        bottom = max((p.y + p.block.height for p in placed), default=0)
+        return min(most, bottom + 1)  # and the line at the bottom
+
     def refuse(self, message: str) -> None:
         """Say, next to the cell, why the last edit was not taken."""
         submitted, self._submitted = self._submitted, None

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from backprop_tui.engine.agreement import agreement
+from backprop_tui.engine.broadcasting import shape_of
 from backprop_tui.engine.compare import compare
 from backprop_tui.engine.numeric import NumericRun
 from backprop_tui.engine.torch_record import TorchRun
@@ -47,6 +48,21 @@ PANELS = ("#step", "#gradients", "#leaves", "#source", "#equations")
 
 MIN_WIDTH, MIN_HEIGHT = 80, 24
 WIDE, WIDER = 120, 150
+BESIDE, BESIDE_WIDER = 54, 66
+"""How wide the panels beside the graph are; see the stylesheet."""
+
+BARS = 3
+"""The lines of heading, timeline and footer."""
+
+ROWS = 24
+"""Into so many rows the height is divided where panels stand side by side; see the stylesheet."""
+
+STEP_ROWS = (10, 15)
+"""At least and at most so many are for the explanation of the step."""
+
+LIST_ROWS = (4, 7)
+"""At least and at most so many are for the gradients, and for the leaves, by what they have."""
+
 NO_TORCH = ("missing", "off")
 """What stands in torch's column where no answer of torch is to be expected."""
 
@@ -136,6 +152,8 @@ class LessonScreen(WindowSized, Screen[None]):
         self.ready = False
         """Whether the panels are there: keys may come before they are, and after."""
         self._message = ""
+        self._shared_for: object = None
+        """What the heights of the panels were worked out for."""
 
     @property
     def program(self) -> BackpropApp:
@@ -223,6 +241,33 @@ class LessonScreen(WindowSized, Screen[None]):
         self.set_class(width >= WIDER, "wider")
         self.set_class(width < WIDE, "narrow")
         self._show_tab()
+        if self.ready:
+            self._share_height()
+
+    def _share_height(self) -> None:
+        """Give the step what the lists below it do not need; the numbers in them do not matter.
+
+        Or most lessons would have an explanation to be scrolled above two panels half empty.
+        """
+        inputs = self.session.inputs
+        shapes = tuple((name, shape_of(value)) for name, value in inputs.leaves.items())
+        graph = self.session.trace.graph
+        shared_for = (self.app.size, self.classes, shapes, tuple(inputs.sizes), len(graph))
+        if shared_for == self._shared_for or not self.has_class("wide"):
+            return
+        self._shared_for = shared_for
+        height = self.app.size.height - BARS
+        width = BESIDE_WIDER if self.has_class("wider") else BESIDE
+        gradients, leaves = self.query_one(GradientsView), self.query_one(LeavesView)
+        low, high = LIST_ROWS
+        most = height * high // ROWS - 1
+        needed = leaves.lines_needed(width, most)
+        leaf_rows = max(low, min(high, _rows(needed + 1, height)))
+        gradient_rows = max(low, min(high, _rows(gradients.lines_needed + 1, height)))
+        step_rows = max(STEP_ROWS[0], min(STEP_ROWS[1], ROWS - leaf_rows - gradient_rows))
+        self.query_one(StepView).styles.row_span = step_rows
+        leaves.styles.row_span = leaf_rows
+        gradients.styles.row_span = ROWS - step_rows - leaf_rows
 
     def _show_tab(self) -> None:
         for number, panel in enumerate(PANELS):
@@ -238,6 +283,7 @@ class LessonScreen(WindowSized, Screen[None]):
         self.query_one(SourceView).show_session(session)
         self.query_one(EquationsView).show_session(session)
         self._show_leaves()
+        self._share_height()
         self.query_one(Timeline).show_session(session)
         self.query_one(GraphView).keep_in_view()
         trouble = first_not_finite(session.trace)
@@ -685,6 +731,11 @@ class LessonScreen(WindowSized, Screen[None]):
             return
         self._stop()
         self.program.show_home()
+
+
+def _rows(lines: int, height: int) -> int:
+    """In how many of the rows so many lines have room."""
+    return -(-lines * ROWS // height)
 
 
 USUAL_KEYS = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from backprop_tui.lessons import find_lesson
+from backprop_tui.lessons import find_lesson, ids
 from backprop_tui.session import Session
 from backprop_tui.tui.about import AboutScreen
 from backprop_tui.tui.agreement import AgreementScreen
@@ -27,15 +27,11 @@ from backprop_tui.tui.source_view import SourceView
 from backprop_tui.tui.state_screen import StateScreen
 from backprop_tui.tui.step_view import StepView
 from backprop_tui.tui.timeline import Timeline
-from tests.tui.screen import number, painted, shown
+from tests.tui.screen import number, painted, shown, stepped_lessons
 
 WIDE = (160, 45)
 SMALL = (80, 24)
-LESSONS = [
-    "square", "loss", "squared-loss", "linear", "sum-of-squares", "matrix-linear", "recursion",
-    "tanh-recursion", "rnn", "sigmoid-neuron", "two-layer", "mlp",
-]  # fmt: skip
-"""Those that are stepped through on the screen here; all others are in the soak tests."""
+LESSONS = stepped_lessons()
 
 
 def app_on(lesson: str) -> BackpropApp:
@@ -335,7 +331,7 @@ async def test_a_terminal_that_is_too_small_says_what_is_needed() -> None:
         assert screen_of(app).session.position > position
 
 
-@pytest.mark.parametrize("lesson", LESSONS)
+@pytest.mark.parametrize("lesson", ids())
 async def test_nothing_essential_is_lost_at_80_by_24(lesson: str) -> None:
     app = app_on(lesson)
     async with app.run_test(size=SMALL) as pilot:

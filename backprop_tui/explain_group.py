@@ -88,7 +88,8 @@ def agreement_text(name: str, opened: bool, found: Agreement) -> str:
     word, than = ("open", "closed") if opened else ("closed", "open")
     operations = f"{here} operation{'s' if here != 1 else ''}"
     sizes = f"{name} is {word}: {operations}, {there} when {than}."
-    count = f"{len(found.shared)} values and gradients"
+    many = len(found.shared)
+    count = f"the values and gradients of {many} node{'s' if many != 1 else ''}"
     if not found.agree:
         wrong = ", ".join(node.id for node in found.shared if not node.agrees)
         return f"{sizes} The two forms differ in {wrong}."

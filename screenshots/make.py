@@ -43,12 +43,16 @@ class Picture:
 
 STEP = "right"
 PICTURES = (
-    Picture("home", None, (120, 40), ("end", "up")),
+    Picture("home", None, (120, 40), ("down",) * 9),
     Picture("home", None, (80, 24), ("down",) * 6),
     Picture("tanh-recursion", "tanh-recursion", (120, 40), ("b", STEP, STEP, STEP)),
     Picture("tanh-recursion", "tanh-recursion", (80, 24), ("b", STEP, STEP)),
     Picture("rnn", "rnn", (160, 50), ("b", *(STEP,) * 9)),
     Picture("rnn", "rnn", (80, 24), ("b", *(STEP,) * 9, "2")),
+    Picture("batchnorm", "batchnorm", (160, 50), ("b", *(STEP,) * 4)),
+    Picture("transformer-block", "transformer-block", (160, 50), ("b", *(STEP,) * 5)),
+    Picture("forms", "softmax", (120, 40), ("end", "O")),
+    Picture("about", "diamond", (120, 40), ("a", "1")),
     Picture("light", "squared-loss", (120, 40), ("end",), "backprop-light"),
     Picture("equations", "tanh-recursion", (120, 40), ("end", "v")),
     Picture("editing", "matrix-linear", (120, 40), ("end", "e", "down", "right", *"-2.5")),

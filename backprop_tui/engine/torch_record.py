@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from backprop_tui.engine.broadcasting import Shape
 from backprop_tui.engine.graph import Graph
 from backprop_tui.engine.operations import Value
-from backprop_tui.engine.provenance import Place, RawPlace, Site
+from backprop_tui.engine.provenance import RawPlace, Site, parts_of
 
 SiteKey = tuple[str, str, int, int, int, int]
 """File, function, and the span: line, column, end line, end column (0 where unknown)."""
@@ -158,11 +158,7 @@ def _canonical(key: PlaceKey) -> PlaceKey:
 
 def place_key(place: RawPlace) -> PlaceKey:
     """A place without its objects: equal in another process."""
-    if type(place) is tuple:
-        site, loops, callers = place
-    else:
-        place = cast(Place, place)
-        site, loops, callers = place.site, place.loops, place.callers
+    site, loops, callers = parts_of(place)
     outer = tuple([place_key(caller) for caller in callers]) if callers else ()
     return (_SITE_KEYS.get(id(site)) or site_key(site), loops, outer)
 

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from backprop_tui.engine.agreement import Agreement, Shared, agreement
 from backprop_tui.engine.operations import Value
 from backprop_tui.engine.trace import Trace
+from backprop_tui.engine.verdict import Difference
 from backprop_tui.explain import Notation
 from backprop_tui.explain_group import agreement_text
 from backprop_tui.session import EditRefused, Session
@@ -73,19 +74,26 @@ class AgreementScreen(WindowSized, ModalScreen[None]):
 
 
 def table(found: Agreement, closed: Trace, opened: Trace, open_is_one: bool) -> list[Paragraph]:
-    """The rows: gradients of what both forms have, fused and in steps."""
+    """The rows, of all that both forms have, fused and in steps: values, then gradients.
+
+    A leaf's value is given, so it has no row.
+    """
     notation = Notation(closed)
-    names = [f"∂/∂{notation.value(_sides(n, open_is_one)[0]).text}" for n in found.shared]
-    width = max(map(len, names), default=4)
-    head = f"{'gradient':{width}}  {'fused':>{NUMBER}}  {'in steps':>{NUMBER}}  {'Δ':>8}"
-    rows = [Paragraph((Piece(head, "muted"),))]
-    for name, node in zip(names, found.shared, strict=True):
+    values: list[tuple[str, Pieces]] = []
+    gradients: list[tuple[str, Pieces]] = []
+    for node in found.shared:
         fused, steps = _sides(node, open_is_one)
-        rows.append(
-            Paragraph(
-                _row(f"{name:{width}}", node, closed.gradients[fused], opened.gradients[steps])
-            )
-        )
+        if closed.graph.records[fused].op is not None:
+            both = (closed.graph.records[fused].value, opened.graph.records[steps].value)
+            values.append((notation.value(fused).text, _cells(*both, node.value, node.agrees)))
+        slopes = (closed.gradients[fused], opened.gradients[steps])
+        symbol = notation.gradient(fused).text
+        gradients.append((symbol, _cells(*slopes, node.gradient, node.agrees)))
+    width = max((len(name) for name, _ in (*values, *gradients)), default=4)
+    head = f"{'':{width}}  {'fused':>{NUMBER}}  {'in steps':>{NUMBER}}  {'Δ':>8}"
+    rows = [Paragraph((Piece(head, "muted"),))]
+    for role, part in (("value", values), ("gradient", gradients)):
+        rows.extend(Paragraph((Piece(f"{name:{width}}", role), *cells)) for name, cells in part)
     return rows
 
 
@@ -94,14 +102,12 @@ def _sides(node: Shared, open_is_one: bool) -> tuple[int, int]:
     return (node.other, node.one) if open_is_one else (node.one, node.other)
 
 
-def _row(name: str, node: Shared, fused: Value | None, steps: Value | None) -> Pieces:
-    worst = format_number(max(node.gradient.absolute, node.value.absolute), 2)
-    sign, role = ("✓", "agree") if node.agrees else ("✗", "differ")
-    return (
-        Piece(name, "gradient", node.id),
-        Piece(f"  {_number(fused)}  {_number(steps)}  {worst:>8} "),
-        Piece(sign, role),
-    )
+def _cells(
+    fused: Value | None, steps: Value | None, difference: Difference, agrees: bool
+) -> Pieces:
+    worst = format_number(difference.absolute, 2)
+    sign, role = ("✓", "agree") if agrees else ("✗", "differ")
+    return (Piece(f"  {_number(fused)}  {_number(steps)}  {worst:>8} "), Piece(sign, role))
 
 
 def _number(value: Value | None) -> str:

@@ -80,10 +80,10 @@ async def test_shift_o_compares_both_forms(size: tuple[int, int]) -> None:
         await pilot.pause()
         assert isinstance(app.screen, AgreementScreen)
         text = app.screen.query_one("#forms", LinesView).text
-        assert "Both forms agree on 10 values and gradients" in text.replace("\n", " ")
-        rows = [line.split() for line in text.splitlines() if line.startswith("∂/∂")]
+        assert "Both forms agree on the values and gradients of 10 nodes" in " ".join(text.split())
+        rows = [line.split() for line in text.splitlines() if line.startswith("∂f/∂")]
         assert [row[0] for row in rows] == [
-            f"∂/∂{name}" for name in ("w₀", "x₀", "w₁", "x₁", "w₂", "p₀", "p₁", "s", "dot", "f")
+            f"∂f/∂{name}" for name in ("w₀", "x₀", "w₁", "x₁", "w₂", "p₀", "p₁", "s", "dot", "f")
         ]
         assert all(row[-1] == "✓" and row[1] == row[2] for row in rows)
         await pilot.press("escape")

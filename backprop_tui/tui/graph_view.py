@@ -444,9 +444,11 @@ class GraphView(Painted):
         return Region.from_union([_region(place) for place in places])
 
     def keep_in_view(self) -> None:
-        """Scroll just as far as needed to see where the step happens."""
-        region = self._active_boxes()
-        if region is None or not self.size:
+        """Scroll just as far as needed to see where the step happens, or where the first will."""
+        if self._session is None or not self.size:
+            return
+        region = self._active_boxes() or self._first_boxes()
+        if region is None:
             return
         main = self._region_of(frozenset([self._lit_node()])) or region
         if main.width > self.size.width or not region.contains_region(main):
@@ -463,7 +465,21 @@ class GraphView(Painted):
         steps, records = self._session.trace.steps, self._session.trace.graph.records
         nodes = [steps.what(position)[1] for position in self._session.active()]
         inner = [node for node in nodes if records[node].op is not None]
-        return (inner or nodes)[-1]
+        return (inner or nodes or [self._first_node()])[-1]
+
+    def _first_node(self) -> int:
+        """The node that is computed first."""
+        assert self._session is not None
+        return self._session.trace.steps.what(0)[1]
+
+    def _first_boxes(self) -> Region | None:
+        """Before the first step: the box of the first node, and those of what it is made of."""
+        assert self._session is not None and self._model is not None
+        first, boxes_of = self._first_node(), self._model.boxes_of
+        operands = self._session.trace.graph.records[first].operands
+        boxes = [boxes_of[node][0] for node in (first, *operands) if node in boxes_of]
+        places = [_region(self._model.drawing.places[box]) for box in boxes]
+        return Region.from_union(places) if places else None
 
     def centre(self) -> None:
         """Bring the active step to the middle."""

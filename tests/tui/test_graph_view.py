@@ -502,6 +502,24 @@ async def test_in_a_small_view_the_box_that_sends_is_seen_whole(
                 assert seen.contains_region(together), session.position
 
 
+@pytest.mark.parametrize("lesson_id", ["two-layer", "rnn", "mlp", "lstm"])
+async def test_before_the_first_step_one_sees_where_it_will_happen(lesson_id: str) -> None:
+    app = host(lesson_id)
+    async with app.run_test(size=(80, 20)) as pilot:
+        session, view = app.session, app.view
+        session.go_to(session.trace.steps.backward_start)
+        view.repaint_all_states()
+        await pilot.pause()
+        assert view.scroll_offset.y > 0
+        session.go_to(-1)
+        view.repaint_all_states()
+        await pilot.pause()
+        first = session.trace.steps.what(0)[1]
+        place = places(view, session, session.trace.graph.names[first].id)[0]
+        seen = view.size.region.translate(view.scroll_offset)
+        assert seen.contains_region(Region(*place))
+
+
 @pytest.mark.parametrize(
     ("offset", "whole", "main", "expected"),
     [

@@ -80,6 +80,12 @@ def key(
     )
 
 
+IF_ROOM = ("lesson.inspect", "lesson.plot", "lesson.about", "lesson.fold")
+"""What the footer names only where panels stand side by side."""
+
+IF_IN_LEAVES = ("lesson.help", "lesson.leave", "lesson.previous", "lesson.next")
+"""What it names beside the keys of the leaves where there is little room."""
+
 IN_TEXT = ("left", "right", "home", "end")
 """Keys that move the caret while a number is typed."""
 
@@ -112,13 +118,13 @@ class LessonScreen(WindowSized, Screen[None]):
         key("s", "script", "State", "A torch program and its tensors' state", show=True),
         key("i", "inspect", "Inspect", "All cells of the chosen node"),
         key("P", "plot", "Plot", "Look at plots: of the chosen node or leaf, or the lesson's own"),
+        key("o", "open", "Open", "Open a node into its primitive steps, or close it", show=True),
         key("question_mark,f1", "help", "Help", "Help on what has the focus", show=True, label="?"),
         key("escape", "leave", "Home", "Back to the lessons", show=True, label="esc"),
         key("home", "first", "First step", "To before the first step"),
         key("end", "last", "Last step", "To the last step"),
         key("t", "next_touch", "Next touch", "To the next step that touches the chosen node"),
         key("m", "granularity", "By node or edge", "Move by whole nodes or by single edges"),
-        key("o", "open", "Open", "Open a node into its primitive steps, or close it", show=True),
         key("O", "agreement", "Agreement", "Whether the open and the closed form agree"),
         key("x", "fold", "Fold", "Fold a helper function's nodes into one box, or unfold them"),
         key("X", "fold_all", "Fold all", "Fold all helper functions, or unfold them"),
@@ -152,6 +158,8 @@ class LessonScreen(WindowSized, Screen[None]):
         self.ready = False
         """Whether the panels are there: keys may come before they are, and after."""
         self._message = ""
+        self._can_open = False
+        """Whether any node of the lesson opens into primitive steps, or is open."""
         self._shared_for: object = None
         """What the heights of the panels were worked out for."""
 
@@ -207,6 +215,8 @@ class LessonScreen(WindowSized, Screen[None]):
             found = {k: a for k, a in found.items() if a.node is not self or k not in IN_TEXT}
         if leaves is not None and self.has_class("narrow"):  # where not all of them have room
             found = dict(sorted(found.items(), key=lambda item: self._rank(item[1])))
+        elif not self.has_class("narrow"):  # what is named only where there is room comes last
+            found = dict(sorted(found.items(), key=lambda item: item[1].binding.id in IF_ROOM))
         return {key: self._named_truly(active, found) for key, active in found.items()}
 
     def _rank(self, active: ActiveBinding) -> int:
@@ -214,14 +224,29 @@ class LessonScreen(WindowSized, Screen[None]):
             return 0
         return 1 if active.binding.id in ("lesson.help", "lesson.leave") else 2
 
+    def _is_named(self, binding: Binding) -> bool:
+        """Whether the footer names a key of this screen: one that is of use here, if it fits."""
+        narrow, in_leaves = self.has_class("narrow"), isinstance(self.focused, LeavesView)
+        if narrow and in_leaves and binding.show:  # their own keys come first
+            return binding.id in IF_IN_LEAVES
+        match binding.id:
+            case "lesson.zoom":  # gives way, or there would be no room for what leads home
+                return self.session.lesson.script is None and not (narrow and self._can_open)
+            case "lesson.open":
+                return self._can_open
+            case "lesson.fold" if not self.session.trace.graph.groups:
+                return False
+        if binding.id in IF_ROOM:
+            return self.has_class("wider") or not (narrow or in_leaves)
+        return binding.show
+
     def _named_truly(self, active: ActiveBinding, found: dict[str, ActiveBinding]) -> ActiveBinding:
         binding = active.binding
         if active.node is not self:
             return active
         if binding.id == "lesson.leave" and not isinstance(self.focused, GraphView | None):
             binding = replace(binding, description="Graph", tooltip="Back to the graph")
-        if binding.id == "lesson.zoom" and self.session.lesson.script is not None:
-            binding = replace(binding, show=False)  # or there would be no room for what leads home
+        binding = replace(binding, show=self._is_named(binding))
         usual = found.get(USUAL_KEYS.get(binding.id or "", binding.key))
         if binding.key_display and (usual is None or usual.binding.id != binding.id):
             binding = replace(binding, key_display=None)
@@ -277,6 +302,7 @@ class LessonScreen(WindowSized, Screen[None]):
     def _show_inputs(self) -> None:
         """After a change of the inputs: everything may be different."""
         session = self.session
+        self._can_open = bool(session.openable_names())
         self.query_one(GraphView).show_session(session)
         self.query_one(StepView).show_session(session)
         self.query_one(GradientsView).show_session(session, self.beside)

@@ -272,6 +272,32 @@ async def test_the_step_has_what_the_lists_do_not_need(lesson: str, size: tuple[
         assert step > 10 / 24 * (size[1] - 3) + 1  # more than its part at least
 
 
+FOOTERS = [
+    ("square", SMALL, [], "← → space b e z ? esc"),
+    ("staged", SMALL, [], "← → space b e o ? esc"),
+    ("plumbing", SMALL, [], "← → space b e s ? esc"),
+    ("staged", SMALL, ["e"], "enter [ ] r ? esc p n"),
+    ("square", (120, 40), [], "← → space b e z ? esc i P a"),
+    ("transformer-block", (120, 40), [], "← → space b e z o ? esc i P x a"),
+    ("transformer-block", (120, 40), ["e"], "enter [ ] r p n space b z o ? esc"),
+    ("transformer-block", WIDE, ["e"], "enter [ ] r p n space b z o ? esc i P x a"),
+]
+
+
+@pytest.mark.parametrize(("lesson", "size", "keys", "expected"), FOOTERS)
+async def test_the_footer_names_what_is_of_use_and_cuts_nothing(
+    lesson: str, size: tuple[int, int], keys: list[str], expected: str
+) -> None:
+    app = app_on(lesson)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press(*keys)
+        await pilot.pause()
+        labels = [label for label in app.screen.query("FooterKey") if label.display]
+        named = [(label.region.x, label.key_display) for label in labels]
+        assert [key for _, key in sorted(named)] == expected.split()
+        assert all(app.screen.region.contains_region(label.region) for label in labels)
+
+
 async def test_long_lists_leave_the_step_its_part() -> None:
     app = app_on("mlp")
     async with app.run_test(size=WIDE) as pilot:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backprop_tui import __version__
+from backprop_tui.cli.diagnosis import diagnosis as _diagnosis
 from backprop_tui.cli.parsing import (
     BAD_INPUT,
     DISAGREE,
@@ -50,6 +51,7 @@ commands:
   list [--json]       the lessons by chapter: how long each takes, what should come before
   show LESSON         one lesson as text: equations, values, gradients three ways, questions
   check [LESSON ...]  hold the gradients by hand against torch and finite differences
+  diagnosis [LESSON ...]  plant every known mistake everywhere: is it recognised?
 
 examples:
   backprop-tui                        pick a lesson
@@ -61,7 +63,7 @@ examples:
 
 exit codes:
   0  fine
-  1  check: the gradients of some lesson do not agree
+  1  check: the gradients of some lesson do not agree; diagnosis: too few mistakes recognised
   2  the command, a name or a value was not understood, there is no terminal for the app, or
      the output could not be written
   3  check: torch is missing or broken, so there is nothing to hold the gradients against
@@ -108,7 +110,7 @@ def _open(words: list[str]) -> int:
     parser = Parser("backprop-tui", "A time-travelling debugger for gradients.", HELP)
     parser.usage = (
         "backprop-tui [LESSON] [--no-state] [--ascii] [--theme NAME]\n"
-        "       backprop-tui {list,show,check} ..."
+        "       backprop-tui {list,show,check,diagnosis} ..."
     )
     parser.add_argument("lesson", nargs="?", metavar="LESSON", help="the lesson to open")
     parser.add_argument("--no-state", action="store_true", help="remember and save nothing")
@@ -367,4 +369,5 @@ COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
     "list": _list,
     "show": _show,
     "check": _check,
+    "diagnosis": _diagnosis,
 }

@@ -52,11 +52,6 @@ _ALL = (
         "The value is used in several places, and what comes back from one of them was left out.",
     ),
     Mistake(
-        "counted-twice",
-        "a contribution counted twice",
-        "What comes back was added once more than it should be.",
-    ),
-    Mistake(
         "swapped-operands",
         "operands swapped in a product",
         "In a product the slope for one factor is the other factor, in its own place.",
@@ -98,6 +93,11 @@ _ALL = (
         "power-twice",
         "the factor of the power counted twice",
         "The exponent comes down as a factor once, not twice.",
+    ),
+    Mistake(
+        "counted-twice",
+        "a contribution counted twice",
+        "What comes back was added once more than it should be.",
     ),
     Mistake(
         "input-for-output",

@@ -16,6 +16,7 @@ import numpy as np
 
 from backprop_tui.engine.diagnosis.catalogue import MISTAKES, RANK, Mistake
 from backprop_tui.engine.diagnosis.judging import (
+    finite,
     same,
     same_cells,
     same_in_single_precision,
@@ -26,6 +27,7 @@ from backprop_tui.engine.diagnosis.sweep import Sweep
 from backprop_tui.engine.operations import Value
 from backprop_tui.engine.rounding import gradient_rounding, value_rounding
 from backprop_tui.engine.trace import Trace
+from backprop_tui.engine.verdict import ROUNDING_SAFETY
 
 Cell = tuple[int, ...]
 
@@ -123,6 +125,7 @@ class Diagnoser:
         self.sweep = Sweep(trace, given)
         self.learning_rate = learning_rate
         self._candidates: dict[int, tuple[list[tuple[Slip, Value]], bool]] = {}
+        self._stacked: dict[Any, tuple[list[int], Any]] = {}
         self._known_rounding = rounding
 
     @cached_property
@@ -241,15 +244,11 @@ class Diagnoser:
         self, node: int, value: Any, cell: Cell | None, noise: Any, step: float
     ) -> tuple[tuple[Explanation, ...], bool]:
         candidates, complete = self.candidates(node)
-        shape = np.shape(self.expected(node))
+        shape = value.shape if cell is None else np.shape(self.expected(node))
         by_mistake: dict[str, list[Slip]] = {}
-        for slip, wrong in candidates:
-            if cell is not None:
-                if np.shape(wrong) != shape:
-                    continue
-                wrong = np.asarray(wrong)[cell]
-            if np.shape(wrong) != value.shape or not np.all(np.isfinite(wrong)):
-                continue
+        for number in self._similar(node, shape, value, cell, noise, step):
+            slip, wrong = candidates[number]
+            wrong = wrong if cell is None else np.asarray(wrong)[cell]
             if same(wrong, value, noise, step) or same_in_single_precision(wrong, value):
                 by_mistake.setdefault(slip.mistake, []).append(slip)
         found = tuple(
@@ -257,6 +256,32 @@ class Diagnoser:
             for mistake, slips in by_mistake.items()
         )
         return found, complete
+
+    def _similar(
+        self,
+        node: int,
+        shape: tuple[int, ...],
+        value: Any,
+        cell: Cell | None,
+        noise: Any,
+        step: float,
+    ) -> list[int]:
+        """The numbers of the candidates that are not far off: most are, and that is quickly seen
+        for all of them at once."""
+        stacked = self._stacked.get((node, shape))
+        if stacked is None:
+            every = enumerate(self.candidates(node)[0])
+            chosen = [(i, w) for i, (_, w) in every if np.shape(w) == shape and finite(w)]
+            rows = [np.asarray(wrong) for _, wrong in chosen] or [np.zeros(shape)]
+            stacked = [i for i, _ in chosen], np.stack(rows)
+            self._stacked[node, shape] = stacked
+        numbers, wrong = stacked
+        cells = wrong if cell is None else np.stack([one[cell] for one in wrong])
+        with np.errstate(all="ignore"):
+            off = np.abs(cells - value).reshape(len(wrong), -1).max(axis=1, initial=0.0)
+            size = np.abs(cells).reshape(len(wrong), -1).max(axis=1, initial=0.0)
+            allowed = 1e-5 * size + 2.0 * ROUNDING_SAFETY * np.nanmax(noise, initial=0.0) + step
+        return [number for number, near in zip(numbers, off <= allowed, strict=False) if near]
 
     def _at(self, slips: list[Slip]) -> str:
         """The first place in words."""

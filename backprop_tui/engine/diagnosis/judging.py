@@ -22,7 +22,7 @@ WRITTEN_ENOUGH = 5e-3
 part of it (three significant digits): with fewer, right and wrong cannot be told apart."""
 
 FULL_DIGITS = 12
-"""From this many decimals on a number is taken as computed, not as written down by hand."""
+"""From this many significant digits on a number is taken as computed, not as written by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +42,17 @@ def slack_of(value: Any) -> Slack:
     finite = [float(cell) for cell in cells if np.isfinite(cell)]
     if not finite:
         return Slack(0.0, enough=True)
-    decimals = max(_decimals(cell) for cell in finite)
-    if decimals >= FULL_DIGITS:
+    written = [_written(cell) for cell in finite]
+    if max(digits for digits, _ in written) >= FULL_DIGITS:
         return Slack(0.0, enough=True)
-    step = 0.5 * 10.0**-decimals
+    step = 0.5 * 10.0 ** -max(decimals for _, decimals in written)
     return Slack(step * (1.0 + 1e-6), step <= WRITTEN_ENOUGH * max(map(abs, finite)))
 
 
-def _decimals(number: float) -> int:
-    """How many decimals it takes to write a number."""
-    exponent = Decimal(repr(number)).normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
+def _written(number: float) -> tuple[int, int]:
+    """How many significant digits and how many decimals it takes to write a number."""
+    _, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
+    return len(digits), max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def same(a: Any, b: Any, rounding: Any = 0.0, step: float = 0.0) -> bool:

@@ -133,14 +133,18 @@ _ALIKE = ("forgot-upstream", "forgot-local", "sign-flipped", "transposed", "mean
 
 
 def _of_all_arrivals(sweep: Sweep, node: int, arrivals: Sequence[Edge]) -> Iterator[Slip]:
-    edges: dict[tuple[str, str], dict[Place, EdgeRule]] = {}
+    """The same mistake in all that arrives, and in all that comes from the same operation."""
+    edges: dict[tuple[str, str, Any], dict[Place, EdgeRule]] = {}
     for edge in arrivals:
+        op = sweep.graph.records[edge.source].op
         for found in edge_mistakes(sweep, edge):
             if found.mistake in _ALIKE and not found.reshapes:
-                rules = edges.setdefault((found.mistake, found.detail), {})
-                rules[edge.source, edge.slot] = found.rule
-    for (mistake, detail), rules in edges.items():
-        if len(rules) > 1:
+                for alike in (None, (op, edge.slot)):
+                    rules = edges.setdefault((found.mistake, found.detail, alike), {})
+                    rules[edge.source, edge.slot] = found.rule
+    for (mistake, detail, alike), rules in edges.items():
+        every = edges[mistake, detail, None]
+        if len(rules) > 1 and (alike is None or len(rules) < len(every)):
             yield Slip(mistake, node, None, Change(edges=rules), detail)
 
 
@@ -201,7 +205,8 @@ def slips_towards(
             edge = Edge(place[0], target, place[1])
             found.append(Slip("after-update", target, edge, Change(edges=edges), leaf))
     early = sent_early(sweep)
-    if early:
-        first = max(early)
+    # It begins to matter where the first of several contributions is passed on.
+    first = max((node for node in early if len(sweep.arrivals(node)) > 1), default=None)
+    if first is not None:
         found.append(Slip("sent-early", first, None, fixed=early))
     return found

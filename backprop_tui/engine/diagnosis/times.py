@@ -54,7 +54,9 @@ def off_by_one(sweep: Sweep, edge: Edge) -> Iterator[tuple[EdgeRule, str]]:
         beside = sibling(graph, edge.source, shift)
         if _neighbours(sweep, edge, shift) is not None:
             yield _with_neighbours(shift), f"the value of {when}"
-        if beside is not None and sweep.passed[beside] is not None:
+        # The gradient of the step before is not there yet, except for what ends here.
+        there = beside is not None and (shift > 0 or edge.target not in sweep.above(beside))
+        if beside is not None and there and sweep.passed[beside] is not None:
             yield _with_gradient(beside), f"the gradient of {when}"
 
 
@@ -104,40 +106,61 @@ def _with_gradient(beside: int) -> EdgeRule:
 def late_mistakes(
     sweep: Sweep, learning_rate: float
 ) -> Iterator[tuple[str, Mapping[Place, EdgeRule]]]:
-    """For each leaf, and for all together: what is sent if it has already been updated."""
+    """For each leaf, and for all together: what is sent if it has already been updated.
+
+    With the right gradients, and with those that follow from the given ones.
+    """
+    yield from _late(sweep, sweep.passed, learning_rate)
+    if sweep.given:
+        yield from _late(sweep, sweep.trace.gradients, learning_rate)
+
+
+def _late(
+    sweep: Sweep, gradients: Sequence[Value | None], learning_rate: float
+) -> Iterator[tuple[str, Mapping[Place, EdgeRule]]]:
     graph = sweep.graph
     updated: dict[int, Value] = {}
+    at_once: dict[Place, dict[int, Value]] = {}
     for name, leaf in graph.leaves.items():
-        gradient = sweep.passed[leaf]
+        gradient = gradients[leaf]
         if gradient is None:
             continue
         updated[leaf] = graph.records[leaf].value - learning_rate * gradient
-        edges = _edges_with(sweep, {leaf: updated[leaf]})
-        if edges:
-            yield f"with {name} already updated", edges
-    edges = _edges_with(sweep, updated)
-    if len(updated) > 1 and edges:
-        yield "with all leaves already updated", edges
+        found = _places_with(sweep, {leaf: updated[leaf]})
+        if found:
+            rules = {place: _with_values(known) for place, known in found.items()}
+            yield f"with {name} already updated", rules
+        done = min((edge.source for edge in sweep.arrivals(leaf)), default=len(graph))
+        for (source, slot), known in found.items():
+            operand = graph.records[source].operands[slot]
+            if done >= source and graph.records[operand].op is not None:
+                at_once.setdefault((source, slot), {}).update(known)
+    found = _places_with(sweep, updated)
+    if len(updated) > 1 and found:
+        rules = {place: _with_values(known) for place, known in found.items()}
+        yield "with all leaves already updated", rules
+    if at_once:
+        rules = {place: _with_values(known) for place, known in at_once.items()}
+        yield "with each weight updated before the gradient is passed on", rules
 
 
-def _edges_with(sweep: Sweep, values: Mapping[int, Value]) -> dict[Place, EdgeRule]:
-    """The edges whose rules use these values, or what is only rearranged of them (W.T, W[0])."""
+def _places_with(sweep: Sweep, values: Mapping[int, Value]) -> dict[Place, dict[int, Value]]:
+    """The edges whose rules use these values, or what is only rearranged of them (W.T, W[0]),
+    each with the values to use."""
     graph = sweep.graph
     known = dict(values)
-    found: dict[Place, EdgeRule] = {}
+    found: dict[Place, dict[int, Value]] = {}
     for index, record in enumerate(graph.records):
         if record.op is None or not any(operand in known for operand in record.operands):
             continue
-        if len(record.operands) == 1 and not record.op.elementwise and not record.op.variadic:
-            (operand,) = record.operands
-            if record.op.name in _REARRANGING:
-                op = cast(Any, record.op)
-                known[index] = op.forward(known[operand], **(record.params or {}))
-                continue
+        if len(record.operands) == 1 and record.op.name in _REARRANGING:
+            op = cast(Any, record.op)
+            known[index] = op.forward(known[record.operands[0]], **(record.params or {}))
+            continue
         for slot, target in enumerate(record.operands):
-            if graph.needs_gradient[target]:
-                found[index, slot] = _with_values(known)
-    return {place: rule for place, rule in found.items() if sweep.passed[place[0]] is not None}
+            if graph.needs_gradient[target] and sweep.passed[index] is not None:
+                found[index, slot] = known
+    return found
 
 
 _REARRANGING = ("t", "transpose", "reshape", "squeeze", "unsqueeze", "permute", "getitem", "expand")

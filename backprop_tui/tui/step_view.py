@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backprop_tui.engine.graph import Group
 from backprop_tui.engine.operations import Value
@@ -113,7 +114,13 @@ def _beginning(session: Session) -> list[Paragraph]:
 
 
 MAX_ROWS, MAX_COLUMNS = 6, 6
-"""A result with more rows or columns than these is not written out: the inspector has all cells."""
+"""Of a result with more rows or columns only the first are shown: the inspector has all cells."""
+
+FIRST_ROWS = 4
+"""So many rows of it."""
+
+MATRIX_WIDTH = 50
+"""No line of a matrix is longer: it would be wrapped where the panel is narrowest."""
 
 
 def _result(step: Step) -> Value | None:
@@ -122,24 +129,50 @@ def _result(step: Step) -> Value | None:
 
 
 def _matrix(result: Value | None, indent: int) -> list[Paragraph]:
-    """A small matrix, row by row under the formula's `=`; nothing for what stands there already."""
-    if not isinstance(result, np.ndarray) or result.ndim > 2:
+    """An array, row by row under the formula's `=`; nothing for what stands there already.
+
+    With more than two axes its matrices follow one another, each with its place at the first row.
+    """
+    if not isinstance(result, np.ndarray) or not result.size:
         return []
-    rows, columns = np.atleast_2d(result).shape
-    fits = 0 < rows <= MAX_ROWS and 0 < columns <= MAX_COLUMNS
-    if not fits or (result.ndim == 1 and result.size <= 4):
+    if result.ndim == 1 and result.size <= 4:
         return []
-    lines = [" ".join(cells).replace("-", "−") for cells in format_matrix(result, 4)]
-    ends = [("⎢", "⎥")] * rows
-    ends[0], ends[-1] = ("⎡", "⎤"), ("⎣", "⎦")
-    if rows == 1:
-        ends = [("[", "]")]
-    return [
-        Paragraph(
-            (Piece(" " * (indent + 2)), Piece(left, "muted"), Piece(line), Piece(right, "muted"))
-        )
-        for line, (left, right) in zip(lines, ends, strict=True)
-    ]
+    table = np.atleast_2d(result)
+    *lead, height, _ = table.shape
+    lines = _rows_of(table)
+    seen = len(lines) if len(lines) <= MAX_ROWS else FIRST_ROWS
+    found = []
+    indent = max(0, min(indent + 2, MATRIX_WIDTH - len(lines[0]) - 2))
+    for number, line in enumerate(lines[:seen]):
+        row = number % height
+        left, right = "⎢⎥"
+        if height == 1:
+            left, right = "[]"
+        elif row in (0, height - 1):
+            left, right = "⎡⎤" if row == 0 else "⎣⎦"
+        pieces = [Piece(" " * indent), Piece(left, "muted"), Piece(line), Piece(right, "muted")]
+        if row == 0 and len(lines) > height:
+            place = ", ".join([*map(str, np.unravel_index(number // height, lead)), ":", ":"])
+            if indent + len(line) + len(place) + 6 <= MATRIX_WIDTH:
+                pieces.append(Piece(f"  [{place}]", "muted"))
+        found.append(Paragraph(tuple(pieces)))
+    if seen < len(lines):
+        found.append(Paragraph((Piece(" " * indent + "⋮", "muted"),)))
+    return found
+
+
+def _rows_of(table: NDArray[np.float64]) -> list[str]:
+    """All rows of a matrix, or of several, as text: with fewer digits or columns if need be."""
+    columns = table.shape[-1]
+    lines: list[str] = []
+    for most in range(MAX_COLUMNS if columns <= MAX_COLUMNS else MAX_COLUMNS - 1, 0, -1):
+        more = " …" if columns > most else ""
+        for digits in (4, 3):
+            cells = format_matrix(table[..., :most], digits)
+            lines = [" ".join(row).replace("-", "−") + more for row in cells]
+            if len(lines[0]) + 2 <= MATRIX_WIDTH:
+                return lines
+    return lines
 
 
 def _explained(explanation: Explanation, result: Value | None) -> list[Paragraph]:

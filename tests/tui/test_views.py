@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
@@ -349,6 +351,60 @@ async def test_playing_is_shown_by_a_sign() -> None:
         assert line_of(view).startswith("  step")
         view.playing = True
         assert line_of(view).startswith("▶ step")
+
+
+NUMBER = re.compile(r"−?\d+(?:\.\d+)?(?:e−?\d+)?")
+
+
+def written_out(text: str) -> list[list[float]]:
+    """The rows of matrices in a text."""
+    rows = [line for line in text.splitlines() if line.lstrip()[:1] in ("⎡", "⎢", "⎣", "[")]
+    rows = [row.partition("  [")[0] if row.lstrip()[0] != "[" else row for row in rows]
+    return [[float(n.replace("−", "-")) for n in NUMBER.findall(row)] for row in rows]
+
+
+@pytest.mark.parametrize("width", [54, 66, 80])
+async def test_results_of_several_axes_are_written_out_matrix_by_matrix(width: int) -> None:
+    view = StepView()
+    async with Host(view).run_test(size=(width, 40)):
+        session = session_of("conv2d")
+        session.granularity = "edge"
+        session.go_to(session.trace.steps.by_key["send:Y>X:0"])
+        view.show_session(session)
+        gradient = session.trace.gradients[session.trace.graph.leaves["X"]]
+        assert isinstance(gradient, np.ndarray) and gradient.shape == (2, 3, 3)
+        np.testing.assert_allclose(written_out(view.text), gradient.reshape(6, 3), rtol=1e-3)
+        assert "[0, :, :]" in view.text and "[1, :, :]" in view.text
+
+
+@pytest.mark.parametrize("lesson_id", ["mlp", "ninja", "rnn-batch", "transformer-block"])
+async def test_no_row_of_a_matrix_is_wrapped(lesson_id: str) -> None:
+    view = StepView()
+    async with Host(view).run_test(size=(54, 40)):  # the narrowest that the app has
+        session = session_of(lesson_id)
+        session.granularity = "edge"
+        session.go_to(-1)
+        shown = 0
+        while session.next():
+            view.show_session(session)
+            for line in view.text.splitlines():
+                for left, right in ("⎡⎤", "⎢⎥", "⎣⎦"):
+                    assert (left in line) == (right in line), line
+                    shown += left in line
+        assert shown > 20
+
+
+async def test_of_a_large_result_the_first_cells_are_shown() -> None:
+    view = StepView()
+    async with Host(view).run_test(size=(66, 40)):
+        session = session_of("mlp")
+        session.granularity = "edge"
+        session.go_to(session.trace.steps.by_key["compute:losses"])
+        view.show_session(session)
+        losses = session.trace.graph[session.trace.graph.index_of["losses"]].value
+        assert isinstance(losses, np.ndarray) and losses.shape == (8, 1)
+        np.testing.assert_allclose(written_out(view.text), losses[:4], rtol=1e-3)
+        assert "⋮" in view.text
 
 
 # ── the gradients ─────────────────────────────────────────────────────────────────────────────

@@ -450,13 +450,14 @@ class GraphView(Painted):
         region = self._active_boxes() or self._first_boxes()
         if region is None:
             return
+        room = self.scrollable_content_region.size  # what scrollbars do not cover
         main = self._region_of(frozenset([self._lit_node()])) or region
-        if main.width > self.size.width or not region.contains_region(main):
+        if main.width > room.width or not region.contains_region(main):
             main = region  # a leaf drawn several times
         across = (region.x, region.right), (main.x, main.right)
         down = (region.y, region.bottom), (main.y, main.bottom)
-        x = _scrolled(self.scroll_offset.x, self.size.width, *across, margin=2)
-        y = _scrolled(self.scroll_offset.y, self.size.height, *down, margin=1)
+        x = _scrolled(self.scroll_offset.x, room.width, *across, margin=2)
+        y = _scrolled(self.scroll_offset.y, room.height, *down, margin=1)
         self.scroll_to(x, y, animate=False, force=True)
 
     def _lit_node(self) -> int:

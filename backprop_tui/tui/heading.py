@@ -46,7 +46,22 @@ class Heading(Painted, can_focus=False):
         width = self.size.width
         right = strip(self._right)
         room = max(0, width - right.cell_length - 1)
-        left = strip(self._left).adjust_cell_length(room, base)
+        left = strip(_fitting(self._left, room)).adjust_cell_length(room, base)
         return Strip.join([left, Strip([RichSegment(" ", base)]), right]).adjust_cell_length(
             width, base
         )
+
+
+def _fitting(pieces: Pieces, room: int) -> Pieces:
+    """What there is room for: sizes are left out from the last on, then the rest is cut."""
+    kept = list(pieces)
+    while sum(len(p.text) for p in kept) > room:
+        muted = [place for place, piece in enumerate(kept) if piece.role == "muted"]
+        if not muted:
+            break
+        del kept[muted[-1]]
+    over = sum(len(p.text) for p in kept) - room
+    if over > 0 and kept:
+        last = kept[-1]
+        kept[-1] = last._replace(text=f"{last.text[: max(0, len(last.text) - over - 1)]}…")
+    return tuple(kept)

@@ -19,7 +19,7 @@ from backprop_tui.session import Session
 from backprop_tui.tui.beside import Beside as RealBeside
 from backprop_tui.tui.equations_view import EquationsView
 from backprop_tui.tui.gradients_view import GradientsView
-from backprop_tui.tui.heading import Heading
+from backprop_tui.tui.heading import Heading, _fitting
 from backprop_tui.tui.lines_view import LinesView, Paragraph
 from backprop_tui.tui.painted import Painted, Piece
 from backprop_tui.tui.source_view import SourceView
@@ -738,3 +738,23 @@ def test_every_kind_of_step_is_somewhere_in_the_lessons() -> None:
         for p in range(len(session.trace.steps))
     }
     assert kinds == set(StepKind)
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"),
+    [
+        (41, " 39 · Attention  T = 3  d = 3  ! L is inf"),
+        (40, " 39 · Attention  T = 3  ! L is inf"),
+        (35, " 39 · Attention  T = 3  ! L is inf"),
+        (27, " 39 · Attention  ! L is inf"),
+        (24, " 39 · Attention  ! L is…"),
+    ],
+)
+def test_a_heading_leaves_out_whole_sizes_first(room: int, expected: str) -> None:
+    pieces = (
+        Piece(" 39 · Attention", "title"),
+        Piece("  T = 3", "muted"),
+        Piece("  d = 3", "muted"),
+        Piece("  ! L is inf", "differ"),
+    )
+    assert "".join(piece.text for piece in _fitting(pieces, room)) == expected

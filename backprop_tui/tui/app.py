@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import Iterable, Sequence
@@ -143,6 +144,10 @@ class BackpropApp(App[None]):
 
     async def _after_first_paint(self) -> None:
         """What need not hold up the first paint."""
+        # All that was imported and built so far stays. Collecting garbage would walk over it again
+        # and again, and hold up a key for 50 ms each time.
+        if not gc.get_freeze_count():
+            gc.freeze()
         if self._problem:
             self.notify(self._problem, severity="warning", timeout=10, markup=False)
         await self.start_reference()

@@ -533,7 +533,7 @@ def test_a_folder_that_is_read_only_is_told_and_all_goes_on(tmp_path: Path) -> N
 def test_a_damaged_file_is_set_aside_with_a_message(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "state.json").write_bytes(data)
     with home(state=tmp_path, width=120) as terminal:
-        terminal.wait(re.compile(r"set[\s▌]+aside"))  # the message may be wrapped
+        terminal.wait("aside")  # in a message that may be wrapped anywhere
         terminal.press("q")
         terminal.ended_well()
     aside = [path for path in tmp_path.iterdir() if "damaged" in path.name]

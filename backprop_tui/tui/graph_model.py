@@ -29,7 +29,7 @@ NUMBER_WIDTH = 9
 ARRAY_WIDTH = 14
 """Cells for an array's abbreviation: a matrix' shape and its first number, `5×3 [-0.025 …]`."""
 
-MAX_TITLE = 22
+MAX_TITLE = 26
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
+from textual import events
 
 from backprop_tui.engine.graph import Group
 from backprop_tui.engine.operations import Value
@@ -34,14 +37,35 @@ class StepView(LinesView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.border_title = "This step"
+        self._session: Session | None = None
+        self._few = False
+        """Whether little of a matrix is written out."""
 
     def show_session(self, session: Session) -> None:
         """Explain the step at the cursor."""
-        self.set_paragraphs(paragraphs(session))
+        self._session = session
+        self._few = self._is_low()
+        self.set_paragraphs(paragraphs(session, few=self._few))
+
+    def _is_low(self) -> bool:
+        return 0 < self.size.height < LOW
+
+    def on_resize(self, event: events.Resize) -> None:
+        if self._session is not None and self._few is not self._is_low():
+            self.show_session(self._session)
+        super().on_resize(event)
 
 
-def paragraphs(session: Session) -> list[Paragraph]:
-    """The explanation of the session's current step, or of the turn so far."""
+LOW = 12
+"""In a view with fewer lines than these, a matrix must leave room for the words."""
+
+
+def paragraphs(session: Session, *, few: bool = False) -> list[Paragraph]:
+    """The explanation of the session's current step, or of the turn so far.
+
+    With `few`, less of a matrix is written out. What has been said of one step of the turn is not
+    said again of the next.
+    """
     positions = session.active()
     if not len(positions):
         return _beginning(session)
@@ -49,11 +73,16 @@ def paragraphs(session: Session) -> list[Paragraph]:
     if group is not None and len(positions) > 1:
         return [*_folded(session, group, positions), *_turning_point(session)]
     found: list[Paragraph] = []
+    said: set[str] = set()
     for position in positions:
         if found:
             found.append(Paragraph(()))
         step = session.trace.steps[position]
-        found.extend(_explained(explain(session.trace, step, session.lesson.notes), _result(step)))
+        explanation = explain(session.trace, step, session.lesson.notes)
+        lines = [line for line in explanation.lines if line.kind != "why" or line.text not in said]
+        said.update(line.text for line in lines if line.kind == "why")
+        explanation = replace(explanation, lines=tuple(lines))
+        found.extend(_explained(explanation, _result(step), few))
     found.extend(_openable(session, positions))
     found.extend(_turning_point(session))
     return found
@@ -119,6 +148,9 @@ MAX_ROWS, MAX_COLUMNS = 6, 6
 FIRST_ROWS = 4
 """So many rows of it."""
 
+FEW_ROWS = 3
+"""At most so many where there is little room."""
+
 MATRIX_WIDTH = 50
 """No line of a matrix is longer: it would be wrapped where the panel is narrowest."""
 
@@ -128,7 +160,7 @@ def _result(step: Step) -> Value | None:
     return step.contribution if step.kind is StepKind.SEND else step.total
 
 
-def _matrix(result: Value | None, indent: int) -> list[Paragraph]:
+def _matrix(result: Value | None, indent: int, few: bool) -> list[Paragraph]:
     """An array, row by row under the formula's `=`; nothing for what stands there already.
 
     With more than two axes its matrices follow one another, each with its place at the first row.
@@ -140,7 +172,8 @@ def _matrix(result: Value | None, indent: int) -> list[Paragraph]:
     table = np.atleast_2d(result)
     *lead, height, _ = table.shape
     lines = _rows_of(table)
-    seen = len(lines) if len(lines) <= MAX_ROWS else FIRST_ROWS
+    most, first = (FEW_ROWS, FEW_ROWS - 1) if few else (MAX_ROWS, FIRST_ROWS)
+    seen = len(lines) if len(lines) <= most else first
     found = []
     indent = max(0, min(indent + 2, MATRIX_WIDTH - len(lines[0]) - 2))
     for number, line in enumerate(lines[:seen]):
@@ -175,7 +208,7 @@ def _rows_of(table: NDArray[np.float64]) -> list[str]:
     return lines
 
 
-def _explained(explanation: Explanation, result: Value | None) -> list[Paragraph]:
+def _explained(explanation: Explanation, result: Value | None, few: bool) -> list[Paragraph]:
     title: Pieces = tuple(Piece(p.text, "title", p.ref) for p in pieces_of(explanation.title))
     found = [Paragraph(title)]
     indent = 0
@@ -196,7 +229,7 @@ def _explained(explanation: Explanation, result: Value | None) -> list[Paragraph
             label_role = "gradient" if line.kind == "state" else "muted"
             found.append(Paragraph((Piece(label, label_role), *body), len(label)))
         if line.kind in ("formula", "equals") and not more:
-            found.extend(_matrix(result, indent))
+            found.extend(_matrix(result, indent, few))
     return found
 
 

@@ -38,7 +38,8 @@ def test_all_leaves_and_shared_nodes_are_compared() -> None:
     assert found.worst < 1e-15
     assert (found.one_count, found.other_count) == (3, 6)
     assert agreement_text("f", False, found).startswith(
-        "f is closed: 3 operations, 6 when open. Both forms agree on the values and gradients of 5 nodes"
+        "f is closed: 3 operations, 6 when open. "
+        "Both forms agree on the values and gradients of 5 nodes"
     )
 
 

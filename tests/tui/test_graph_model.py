@@ -25,10 +25,16 @@ from backprop_tui.tui.graph_model import (
     number_text,
 )
 
+
+def longest(lesson: Lesson) -> int:
+    """How many time steps a lesson may have; 0 if there are none to choose."""
+    return next((size.maximum for size in lesson.sizes if size.name == "T"), 0)
+
+
 EVERY = [
     (lesson.id, sizes)
     for lesson in catalogue()
-    for sizes in [{}, *([{"T": 1}, {"T": 3}, {"T": 6}] if "T" in lesson.default_sizes() else [])]
+    for sizes in [{}, *({"T": T} for T in (1, 3, 6) if T <= longest(lesson))]
 ]
 
 
@@ -94,12 +100,12 @@ def test_a_part_without_a_name_is_its_own_title() -> None:
 
 
 def test_long_names_are_shortened() -> None:
-    def program(xp: Any, a_rather_long_name_for_one: Any) -> Any:
-        another_long_name_it_is = a_rather_long_name_for_one * 2.0
-        return another_long_name_it_is
+    def program(xp: Any, a_rather_long_name_for_one_leaf: Any) -> Any:
+        another_long_name_that_it_has = a_rather_long_name_for_one_leaf * 2.0
+        return another_long_name_that_it_has
 
-    model = build(backward(record(program, {"a_rather_long_name_for_one": 1.0})), Zoom.ALL)
-    assert names(model) == ["a_rather_long_name_fo…", "another_long_name_it_…"]
+    model = build(backward(record(program, {"a_rather_long_name_for_one_leaf": 1.0})), Zoom.ALL)
+    assert names(model) == ["a_rather_long_name_for_on…", "another_long_name_that_it…"]
     assert all(len(name) == MAX_TITLE for name in names(model))
 
 

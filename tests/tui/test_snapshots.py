@@ -20,6 +20,8 @@ SCREENS = {
     "home": (None, ["down", "down"]),
     "tanh-recursion": ("tanh-recursion", ["b", "right", "right", "right"]),
     "matrix-linear": ("matrix-linear", ["end"]),
+    "softmax": ("softmax", ["b", "right", "right"]),  # with an open node
+    "transformer-block": ("transformer-block", ["b", *["right"] * 5]),  # with folded groups
 }
 
 

@@ -82,6 +82,8 @@ class GradientsView(Painted):
         self._line_of: dict[int, int] = {}
         self._graph: object = None
         self._names: dict[int, str] = {}
+        self._cut: tuple[int, dict[int, str], dict[int, str]] | None = None
+        """A width, and for the names at it the shortened ones."""
         self._longest = 4
         """The length of the longest name."""
         self._row = 0
@@ -177,6 +179,12 @@ class GradientsView(Painted):
         number = (room - name) // len(COLUMNS) - 1
         return name, max(7, min(14, number))
 
+    def _shortened(self, width: int) -> dict[int, str]:
+        """The names for a width; they are the same at every step."""
+        if self._cut is None or self._cut[0] != width or self._cut[1] is not self._names:
+            self._cut = (width, self._names, shortened(self._names, width))
+        return self._cut[2]
+
     def paint_line(self, y: int) -> Pieces:
         if self._session is None or self._beside is None:
             return ()
@@ -196,8 +204,7 @@ class GradientsView(Painted):
         state = session.node_state(node)
         ref = session.trace.graph.names[node].id
         selected = self.has_focus and y - HEADER_LINES == self._row
-        name = self._names[node]
-        name = name if len(name) <= name_width else name[: name_width - 1] + "…"
+        name = self._shortened(name_width)[node]
         lit = node in self._lit
         marker = Piece("▸ " if lit else "  ", "active", ref)
         pieces = [marker, Piece(f"{name:<{name_width}}", "title" if lit else "value", ref)]
@@ -274,3 +281,19 @@ def cell_text(value: Value, width: int) -> str:
     if isinstance(value, float) or "…" not in text:
         return text
     return f"{value.size} cells" if value.ndim == 1 else format_shape(value.shape)
+
+
+def shortened(names: dict[int, str], width: int) -> dict[int, str]:
+    """Names of at most `width` cells: their beginnings, or where two would look the same, both
+    ends of each."""
+    found = {
+        n: name if len(name) <= width else name[: width - 1] + "…" for n, name in names.items()
+    }
+    taken: dict[str, set[str]] = {}
+    for node, short in found.items():
+        taken.setdefault(short, set()).add(names[node])
+    for node, short in found.items():
+        if len(taken[short]) > 1 and len(names[node]) > width:
+            head = (width - 1) // 2
+            found[node] = f"{names[node][:head]}…{names[node][head + 1 - width :]}"
+    return found

@@ -18,7 +18,7 @@ from backprop_tui.lessons import find_lesson, ids
 from backprop_tui.session import Session
 from backprop_tui.tui.beside import Beside as RealBeside
 from backprop_tui.tui.equations_view import EquationsView
-from backprop_tui.tui.gradients_view import GradientsView
+from backprop_tui.tui.gradients_view import GradientsView, shortened
 from backprop_tui.tui.heading import Heading, _fitting
 from backprop_tui.tui.lines_view import LinesView, Paragraph
 from backprop_tui.tui.painted import Painted, Piece
@@ -758,3 +758,11 @@ def test_a_heading_leaves_out_whole_sizes_first(room: int, expected: str) -> Non
         Piece("  ! L is inf", "differ"),
     )
     assert "".join(piece.text for piece in _fitting(pieces, room)) == expected
+
+
+def test_names_that_would_look_the_same_keep_both_ends() -> None:
+    names = {1: "counts_sum", 2: "counts_sum_inv", 3: "counts", 4: "logit_maxes", 5: "counts"}
+    found = shortened(names, 7)
+    assert found == {1: "cou…sum", 2: "cou…inv", 3: "counts", 4: "logit_…", 5: "counts"}
+    assert shortened(names, 14) == names
+    assert all(len(short) <= 8 for short in shortened(names, 8).values())

@@ -81,6 +81,13 @@ def paragraphs(session: Session, *, few: bool = False) -> list[Paragraph]:
         explanation = explain(session.trace, step, session.lesson.notes)
         lines = [line for line in explanation.lines if line.kind != "why" or line.text not in said]
         said.update(line.text for line in lines if line.kind == "why")
+        if few:  # of a formula with shapes in place of its numbers the result is enough
+            results = [line for line in lines if line.kind == "equals"][-1:]
+            lines = [
+                line
+                for line in lines
+                if line.kind != "equals" or "⟨" not in line.text or line in results
+            ]
         explanation = replace(explanation, lines=tuple(lines))
         found.extend(_explained(explanation, _result(step), few))
     found.extend(_openable(session, positions))

@@ -23,7 +23,7 @@ from backprop_tui.tui.heading import Heading, _fitting
 from backprop_tui.tui.lines_view import LinesView, Paragraph
 from backprop_tui.tui.painted import Painted, Piece
 from backprop_tui.tui.source_view import SourceView
-from backprop_tui.tui.step_view import StepView
+from backprop_tui.tui.step_view import StepView, paragraphs
 from backprop_tui.tui.tab_bar import TabBar
 from backprop_tui.tui.timeline import Timeline
 from tests.tui.screen import stepped_lessons
@@ -766,3 +766,29 @@ def test_names_that_would_look_the_same_keep_both_ends() -> None:
     assert found == {1: "cou…sum", 2: "cou…inv", 3: "counts", 4: "logit_…", 5: "counts"}
     assert shortened(names, 14) == names
     assert all(len(short) <= 8 for short in shortened(names, 8).values())
+
+
+async def test_in_a_low_view_a_matrix_leaves_room_for_the_words() -> None:
+    session = session_of("matrix-linear")
+    session.go_to(session.last_position)
+    view = StepView()
+    async with Host(view).run_test(size=(80, 11)) as pilot:
+        view.show_session(session)
+        low = view.text
+        assert low.count("⋮") == 1 and "⟨5×3⟩ @" not in low
+        assert "= ⟨5×2⟩" in low and "⟨2×3⟩" in low  # what the two contributions come to
+        await pilot.resize_terminal(80, 40)
+        await pilot.pause()
+        high = view.text
+        assert "⋮" not in high and "= ⟨5×3⟩ @ ⟨2×3⟩ᵀ" in high
+        assert len(high.splitlines()) > len(low.splitlines())
+
+
+def test_what_is_said_of_one_step_of_a_turn_is_not_said_again_of_the_next() -> None:
+    session = session_of("circuit")
+    steps = session.trace.steps
+    q = session.trace.graph.index_of["q"]
+    session.go_to(steps.position[StepKind.SEND, q, 1])
+    lines = ["".join(piece.text for piece in line.pieces) for line in paragraphs(session)]
+    assert sum(line.startswith("why") for line in lines) == 1
+    assert sum("sends to" in line for line in lines) == 2

@@ -66,8 +66,23 @@ def panels(screen: LessonScreen) -> tuple[object, ...]:
     )
 
 
-@pytest.mark.parametrize("granularity", ["node", "edge"])
-@pytest.mark.parametrize("lesson", LESSONS)
+BY_EDGE = ("square", "matrix-linear", "tanh-recursion", "sigmoid-neuron")
+"""Those that are stepped through edge by edge too; all others are in the soak tests."""
+
+WALKS = [
+    pytest.param(
+        *lesson.values,
+        granularity,
+        marks=lesson.marks
+        if granularity == "node" or lesson.values[0] in BY_EDGE
+        else pytest.mark.soak,
+    )
+    for lesson in LESSONS
+    for granularity in ("node", "edge")
+]
+
+
+@pytest.mark.parametrize(("lesson", "granularity"), WALKS)
 async def test_a_lesson_forth_and_back(lesson: str, granularity: str) -> None:
     """Stepping back shows exactly what was shown on the way, and at the end torch's gradients."""
     app = app_on(lesson)

@@ -648,7 +648,7 @@ class LessonScreen(WindowSized, Screen[None]):
 
     def action_fold(self) -> None:
         session = self.session
-        group = next((g for g in map(session.toggle_fold, self._at_hand()[:1]) if g), None)
+        group = next((g for g in map(session.toggle_fold, self._at_hand()) if g), None)
         if group is None:
             self.notify("This node belongs to no helper function", timeout=3)
             return

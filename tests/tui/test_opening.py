@@ -276,3 +276,16 @@ async def test_a_chosen_node_stays_chosen_when_others_come_and_go() -> None:
         await pilot.press("i")
         await pilot.pause()
         assert isinstance(app.screen, Inspector)
+
+
+async def test_x_unfolds_a_group_that_only_receives_in_this_step() -> None:
+    app = app_on("transformer-block")
+    async with app.run_test(size=(120, 40)) as pilot:
+        session = screen_of(app).session
+        await pilot.press("b")
+        while session.trace.graph.names[session.trace.steps.what(session.position)[1]].id != "out":
+            await pilot.press("right")
+        assert "fed" in session.folded
+        await pilot.press("x")
+        await pilot.pause()
+        assert "fed" not in session.folded

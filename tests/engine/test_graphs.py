@@ -1,7 +1,7 @@
 """Published worked examples, each written once and run on our tape and by torch.
 
-The numbers are those of /work/shared/reference-cases.md: printed by their authors, or following
-from their definitions; none was computed by the engine.
+The numbers were printed by their authors, or follow from their definitions; none was computed by
+the engine.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def test_mazur() -> None:
     )
     np.testing.assert_allclose(new_w1, [0.149780716, 0.19956143, 0.24975114, 0.29950229], atol=6e-9)
     after = by_hand(mazur, {**MAZUR, "W1": new_w1.reshape(2, 2), "W2": new_w2.reshape(2, 2)})
-    # Not the post's 0.291027924: see reference-cases.md, erratum.
+    # Not the post's 0.291027924, which updates W2 before using it for the hidden gradients.
     assert after.graph[after.graph.output].value == pytest.approx(0.29102777369, abs=5e-11)
 
 

@@ -47,7 +47,7 @@ def diamond(xp: Any, *, a: Any) -> Any:
 
 
 def test_diamond() -> None:
-    """reference-cases.md: da is 4; passing on before all has arrived gives 8."""
+    """By definition da is 4; passing on before all has arrived gives 8."""
     assert leaf_gradients(by_hand(diamond, {"a": 1.0})) == {"a": 4.0}
 
 
